@@ -11,7 +11,8 @@ export default ({ production }) => ({
     'web/*/main.{ts,tsx}!',
     'examples/*.ts',
     'test/bench/{main,*-worker,*-reader}.ts',
-    'test/support/*.mjs',
+    'test/support/{*.mjs,wasm-page.ts}',
+    'test/worker/browser/programs/*.ts',
     '**/build.mjs',
   ],
   // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.

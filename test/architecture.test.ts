@@ -33,7 +33,10 @@ describe('the list of sources', () => {
     expect(read.get('coordinator/scheduling/assignment.ts')?.imports).toEqual([
       { target: 'shared/reduction/slices.ts', kind: 'value' },
     ]);
-    expect(read.get('shared/protocol/heartbeat.ts')?.imports).toContainEqual({ target: 'shared/clock.ts', kind: 'type' });
+    expect(read.get('shared/protocol/heartbeats/monitor.ts')?.imports).toContainEqual({
+      target: 'shared/clock.ts',
+      kind: 'type',
+    });
     expect(read.get('worker/engines/registry.ts')?.imports).toContainEqual({
       target: 'worker/engines/tensorflow/definition.ts',
       kind: 'value',

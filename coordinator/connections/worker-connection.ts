@@ -6,7 +6,7 @@ import { messageOf, ProtocolError } from '../../shared/errors.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
 import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
-import { HeartbeatExchange } from '../../shared/protocol/heartbeat-exchange.js';
+import { HeartbeatExchange } from '../../shared/protocol/heartbeats/exchange.js';
 import {
   parseWorkerMessage,
   type CoordinatorMessage,

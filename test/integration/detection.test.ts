@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
-import { encodeHeartbeat, heartbeatIn } from '../../shared/protocol/heartbeat-messages.js';
+import { encodeHeartbeat, heartbeatIn } from '../../shared/protocol/heartbeats/messages.js';
 import { parseCoordinatorMessage, protocolVersion } from '../../shared/protocol/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';

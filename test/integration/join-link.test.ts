@@ -37,7 +37,7 @@ async function openLink(options: CoordinatorOptions = {}) {
     about: async (of = id) => (await fetch(`${origin}/join/about?link=${of}`)).json() as Promise<object>,
     join: (options_: { token?: string; name?: string } = {}) => cluster.join({ engine, token, ...options_ }),
     /** Sends an operator's request. */
-    async control(action: string, headers: Record<string, string> = {}) {
+    control: async (action: string, headers: Record<string, string> = {}) => {
       const response = await fetch(`${origin}/control`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },

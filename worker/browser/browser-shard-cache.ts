@@ -9,6 +9,8 @@ import type { ShardStore } from './shard-store.js';
  * with new seeds keep adding shards. CIFAR-10 takes 184 MB.
  */
 const defaultLimitBytes = 2 * 1024 ** 3;
+/** Names of the errors of a full storage: the standard one, and one of Firefox. */
+const fullStorageErrors = new Set(['QuotaExceededError', 'NS_ERROR_FILE_NO_DEVICE_SPACE']);
 const sha256Pattern = /^[0-9a-f]{64}$/;
 
 export class BrowserShardCache implements ShardCache {
@@ -93,9 +95,16 @@ export class BrowserShardCache implements ShardCache {
 
 function failureMessage(error: unknown): string {
   const cause = error instanceof LockstepError ? error.cause : error;
-  const isFull = cause instanceof Error && cause.name === 'QuotaExceededError';
-  const problem = isFull ? "the browser's storage is full" : 'the browser cannot store shards';
-  return `${problem} (${messageOf(cause)}): shards are kept in memory only, and downloaded again after a reload`;
+  const name = nameOf(cause);
+  const problem = fullStorageErrors.has(name)
+    ? `the browser's storage is full (${name})`
+    : `the browser cannot store shards (${messageOf(cause)})`;
+  return `${problem}: shards are kept in memory only, and downloaded again after a reload`;
+}
+
+/** Some errors of Firefox are not instances of Error. */
+function nameOf(thrown: unknown): string {
+  return typeof thrown === 'object' && thrown !== null && 'name' in thrown ? String(thrown.name) : '';
 }
 
 /**

@@ -31,10 +31,14 @@ export async function removeFile(folder: FileSystemDirectoryHandle, name: string
   return true;
 }
 
-/** Renames a file that no tab is writing to. Where the browser cannot do that, copies it. */
+/** Renames a file that no tab is writing to. Copies it where the browser cannot do that, as in Chrome for Android. */
 export async function moveFile(folder: FileSystemDirectoryHandle, from: string, to: string): Promise<void> {
   const handle = await folder.getFileHandle(from);
-  if (handle.move !== undefined) return handle.move(to);
+  try {
+    if (handle.move !== undefined) return await handle.move(to);
+  } catch (error) {
+    if (!isDomException(error, 'NotAllowedError')) throw error;
+  }
   await copyFile(await handle.getFile(), folder, to);
   await removeFile(folder, from);
 }
@@ -52,12 +56,22 @@ async function copyFile(file: File, folder: FileSystemDirectoryHandle, to: strin
   }
 }
 
+/** Throws if the storage is full. Then Firefox writes a part; Chromium returns a negative number as a uint32. */
 export function writeFully(access: FileSystemSyncAccessHandle, bytes: Uint8Array, position: number): void {
-  const written = access.write(bytes, { at: position });
-  if (written < bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes were written`);
+  if (access.write(bytes, { at: position }) !== bytes.length) throw fullStorage();
+}
+
+/** Sets the size of a file. Throws if the storage is full, which Chromium does not. */
+export function resize(access: FileSystemSyncAccessHandle, bytes: number): void {
+  access.truncate(bytes);
+  if (access.getSize() !== bytes) throw fullStorage();
+}
+
+function fullStorage(): DOMException {
+  return new DOMException('The storage has no room for the file.', 'QuotaExceededError');
 }
 
 /** Returns whether a thrown value is a DOMException with this name, which says what went wrong. */
-export function isDomException(thrown: unknown, name: string): boolean {
+function isDomException(thrown: unknown, name: string): boolean {
   return thrown instanceof DOMException && thrown.name === name;
 }

@@ -1,7 +1,7 @@
 // A shard that is being written to the origin private file system. Until it is kept, it has a temporary name.
 import { LockstepError, messageOf } from '../../shared/errors.js';
 import type { NewShardFile } from '../shards/shard-cache.js';
-import { findFile, moveFile, removeFile, writeFully } from './opfs-files.js';
+import { findFile, moveFile, removeFile, resize, writeFully } from './opfs-files.js';
 import { ShardBlob } from './shard-blob.js';
 
 export interface PartialFileNames {
@@ -40,7 +40,7 @@ export class OpfsPartialFile implements NewShardFile {
     const handle = await folder.getFileHandle(names.temporary, { create: true });
     const access = await handle.createSyncAccessHandle();
     try {
-      access.truncate(bytes);
+      resize(access, bytes);
     } catch (error) {
       access.close();
       await removeFile(folder, names.temporary);
@@ -62,14 +62,19 @@ export class OpfsPartialFile implements NewShardFile {
     }
   }
 
-  /** If another tab has stored the shard in the meantime, it may be reading that file. Then this one stays temporary. */
+  /**
+   * Moves the file to the cache, unless another tab has stored the shard in the meantime, or is about to. Then this file
+   * stays temporary: browsers stop reading a file that is replaced.
+   */
   async keep(): Promise<void> {
     const { temporary, final } = this.#names;
     try {
-      if ((await findFile(this.#folder, final))?.size === this.#bytes) return;
-      this.#access.close();
-      await moveFile(this.#folder, temporary, final);
-      this.#kept = new ShardBlob((await findFile(this.#folder, final))!);
+      await navigator.locks.request(`lockstep-shards/${final}`, { ifAvailable: true }, async (lock) => {
+        if (lock === null || (await findFile(this.#folder, final))?.size === this.#bytes) return;
+        this.#access.close();
+        await moveFile(this.#folder, temporary, final);
+        this.#kept = new ShardBlob((await findFile(this.#folder, final))!);
+      });
     } catch (error) {
       throw failure(error);
     }

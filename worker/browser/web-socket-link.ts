@@ -1,7 +1,7 @@
 // Connects to the coordinator over a browser's WebSocket.
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
-import { HeartbeatExchange } from '../../shared/protocol/heartbeat-exchange.js';
+import { HeartbeatExchange } from '../../shared/protocol/heartbeats/exchange.js';
 import { maxMessageBytes } from '../../shared/protocol/messages.js';
 import type { CoordinatorLink, LinkHandlers, LinkHeartbeat } from '../connection/coordinator-link.js';
 
@@ -46,9 +46,7 @@ export class WebSocketLink implements CoordinatorLink {
     });
     this.#socket.addEventListener('message', ({ data }: MessageEvent<unknown>) => this.#receive(data));
     // Browsers do not tell scripts why a connection failed. An `error` event adds nothing to `close`.
-    this.#socket.addEventListener('close', ({ code, reason }) =>
-      this.#closed(reason || `connection closed (${code})`),
-    );
+    this.#socket.addEventListener('close', ({ code, reason }) => this.#closed(reason || `connection closed (${code})`));
   }
 
   send(frame: Uint8Array, onSent?: () => void): void {

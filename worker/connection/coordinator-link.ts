@@ -1,6 +1,6 @@
 // The interface between a session and its connection to the coordinator. The socket runs in the same thread
 // (socket-link.ts) or in a separate one (threaded-link.ts).
-import type { HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
+import type { HeartbeatOptions } from '../../shared/protocol/heartbeats/exchange.js';
 
 export interface CoordinatorLink {
   /**

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { minTls, type ClientTls } from '../../shared/protocol/client-tls.js';
 import { machineMs, type Clock } from '../../shared/clock.js';
 import { explainConnectionError } from '../../shared/protocol/connection-error.js';
-import { HeartbeatExchange, type HeartbeatOptions } from '../../shared/protocol/heartbeat-exchange.js';
+import { HeartbeatExchange, type HeartbeatOptions } from '../../shared/protocol/heartbeats/exchange.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { maxMessageBytes } from '../../shared/protocol/messages.js';
 import type { CoordinatorLink, LinkHandlers } from './coordinator-link.js';

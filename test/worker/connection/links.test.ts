@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { machineMs, systemClock } from '../../../shared/clock.js';
 import { decodeFrame, encodeFrame } from '../../../shared/protocol/frame.js';
-import { encodeHeartbeat, heartbeatIn } from '../../../shared/protocol/heartbeat-messages.js';
+import { encodeHeartbeat, heartbeatIn } from '../../../shared/protocol/heartbeats/messages.js';
 import { SocketLink } from '../../../worker/connection/socket-link.js';
 import { linkThreadTo } from '../../../worker/connection/start-link-thread.js';
 import { ThreadedLink } from '../../../worker/connection/threaded-link.js';

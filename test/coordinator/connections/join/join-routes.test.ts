@@ -1,6 +1,6 @@
 // The page of a join link, its scripts and /join/about, served from a folder with placeholders.
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, request } from 'node:http';
+import { createServer, request, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -8,12 +8,20 @@ import { pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { setStrictHeaders } from '../../../../coordinator/connections/http/strict-headers.js';
 import { JoinRoutes } from '../../../../coordinator/connections/join/join-routes.js';
+import { openChromiumOrReason, openPage } from '../../../support/chromium.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 const files = { 'join.html': '<!doctype html>', 'compute.js': 'export {};', 'kernels.wasm': '\0asm' };
 
-/** Serves a folder with files, next to a secret file. Returns the server's port. */
-async function serve(allowedOrigins: string[] = [], written: Record<string, string> = files): Promise<number> {
+/**
+ * Serves a folder with files, next to a secret file. Returns the server's port.
+ * @param onRequest called with each request
+ */
+async function serve(
+  allowedOrigins: string[] = [],
+  written: Record<string, string | Uint8Array> = files,
+  onRequest: (request: IncomingMessage) => void = () => undefined,
+): Promise<number> {
   const root = await temporaryFolder();
   const folder = path.join(root, 'browser');
   await mkdir(folder);
@@ -25,6 +33,7 @@ async function serve(allowedOrigins: string[] = [], written: Record<string, stri
     folder: pathToFileURL(`${folder}/`),
   });
   const http = createServer((request_, response) => {
+    onRequest(request_);
     setStrictHeaders(request_, response);
     if (!routes.answer(request_, response)) response.writeHead(418).end();
   });
@@ -83,7 +92,7 @@ describe('a join link', () => {
   });
 
   // fetch() would resolve the dots itself.
-  it.each(['/join/../secret.js', '/join/..%2Fsecret.js', '/join/%2e%2e/secret.js', '/join/', '/join/other.js'])(
+  it.each(['/join/../secret.js', '/join/..%2F./secret.js', '/join/%2e%2e/secret.js', '/join/', '/join/other.js'])(
     'does not lead to other files, such as %s',
     async (where) => {
       const attempt = request({ host: '127.0.0.1', port: await serve(), path: where }).end();
@@ -127,5 +136,60 @@ describe("another site's page", () => {
     expect(await headersWith([], origin)).toEqual([null, 'same-origin', null]);
     expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin']);
     expect(await headersWith([origin], 'https://evil.example')).toEqual([null, 'cross-origin', 'origin']);
+  });
+});
+
+describe('a browser that opens a join link', () => {
+  /** Reports what the page and a worker started by its worker may do. */
+  const scripts = {
+    'join.html': '<!doctype html><link rel="icon" href="data:," /><script type="module" src="join/page.js"></script>',
+    'page.js': `
+      const { ability } = await import('./ability.js');
+      const worker = new Worker('join/outer.js', { type: 'module' });
+      const output = document.createElement('output');
+      worker.onmessage = async ({ data }) => {
+        output.textContent = JSON.stringify({ page: await ability(), worker: data });
+        document.body.append(output);
+      };`,
+    'outer.js': `
+      const inner = new Worker('inner.js', { type: 'module' });
+      inner.onmessage = ({ data }) => postMessage(data);
+      inner.postMessage(new SharedArrayBuffer(8));`,
+    'inner.js': `
+      import { ability } from './ability.js';
+      onmessage = async ({ data }) => postMessage({ ...(await ability()), sharedBytes: data.byteLength });`,
+    'ability.js': `
+      export async function ability() {
+        const attempt = async (action) => action().then(() => 'allowed', (error) => error.name);
+        return {
+          isIsolated: crossOriginIsolated,
+          wasm: await attempt(() => WebAssembly.compileStreaming(fetch(new URL('kernels.wasm', import.meta.url)))),
+          text: await attempt(async () => eval('1')),
+          otherSite: await attempt(() => fetch('http://127.0.0.2:9/')),
+        };
+      }`,
+    // The smallest module: its magic number and version.
+    'kernels.wasm': Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0),
+  };
+
+  it('can share memory between threads and compile WebAssembly, but neither evaluate text nor send the token', async (context) => {
+    const browser = await openChromiumOrReason('the page of a join link in a browser');
+    if (typeof browser === 'string') {
+      context.skip(browser);
+      return;
+    }
+    onTestFinished(() => browser.close());
+    const requests: string[] = [];
+    const port = await serve([], scripts, ({ url, rawHeaders }) => requests.push([url, ...rawHeaders].join('\n')));
+    const { page } = await openPage(browser, { width: 800, height: 600 });
+    await page.goto(`http://127.0.0.1:${port}/join#the-token`);
+    const seen: unknown = JSON.parse(await page.locator('output').innerText());
+    const ability = { isIsolated: true, wasm: 'allowed', text: 'EvalError', otherSite: 'TypeError' };
+    expect(seen).toEqual({ page: ability, worker: { ...ability, sharedBytes: 8 } });
+    // The page, four scripts and the kernels, some of them once per thread.
+    expect(new Set(requests.map((each) => each.split('\n')[0]))).toEqual(
+      new Set(['/join', '/join/page.js', '/join/ability.js', '/join/outer.js', '/join/inner.js', '/join/kernels.wasm']),
+    );
+    expect(requests.filter((each) => /the-token|^referer$/im.test(each))).toEqual([]);
   });
 });

@@ -10,6 +10,8 @@ let cache: ShardCache;
 let opened: ShardFile | undefined;
 let created: NewShardFile | undefined;
 const failures: string[] = [];
+/** Maximum size per call of `getRandomValues`. */
+const maxRandomBytes = 65_536;
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const onFailure = (message: string) => void failures.push(message);
@@ -26,9 +28,9 @@ async function folder(): Promise<FileSystemDirectoryHandle> {
 
 const calls = {
   /** Opens the cache in one kind of storage. */
-  openIn: async (storage: 'opfs' | 'cache-api', limitBytes?: number) => {
+  openIn: async (storage: 'opfs' | 'cache-api', limitBytes: number | null) => {
     const Store = storage === 'opfs' ? OpfsShardStore : CacheApiShardStore;
-    cache = new BrowserShardCache(await Store.open(), onFailure, limitBytes);
+    cache = new BrowserShardCache(await Store.open(), onFailure, limitBytes ?? undefined);
   },
   /** Opens the cache in the best storage, and returns which one that is. */
   openBest: async (): Promise<TabCacheKind> => {
@@ -40,7 +42,14 @@ const calls = {
 
   list: () => cache.list(),
   write: (sha256: string, text: string) => cache.write(sha256, encode(text)),
-  writeZeros: (sha256: string, bytes: number) => cache.write(sha256, new Uint8Array(bytes)),
+  /** Writes random bytes, because Firefox compresses what is in the Cache API. */
+  writeRandom: (sha256: string, bytes: number) => {
+    const records = new Uint8Array(bytes);
+    for (let offset = 0; offset < bytes; offset += maxRandomBytes) {
+      crypto.getRandomValues(records.subarray(offset, offset + maxRandomBytes));
+    }
+    return cache.write(sha256, records);
+  },
   remove: (sha256: string) => cache.remove(sha256),
   reserve: (bytes: number) => cache.reserve(bytes),
   /** Returns the contents of a cached shard, or null. */
@@ -69,8 +78,9 @@ const calls = {
 
   /** Names of the files, without the random parts. */
   files: async () => {
-    const names = await Array.fromAsync((await folder()).keys());
-    return names.map((name) => name.replace(/\.[0-9a-f-]{36}\./, '.UUID.')).toSorted();
+    const names: string[] = [];
+    for await (const name of (await folder()).keys()) names.push(name.replace(/\.[0-9a-f-]{36}\./, '.UUID.'));
+    return names.toSorted();
   },
   store: async (name: string, text: string) => {
     const access = await (await (await folder()).getFileHandle(name, { create: true })).createSyncAccessHandle();
@@ -88,21 +98,23 @@ const calls = {
     const { now } = Date;
     Date.now = () => now() + minutes * 60_000;
   },
-  /** Makes this browser one that cannot rename files, or one without OPFS. */
   removeMove: () => {
+    // Firefox has the method in the superclass.
     for (const { prototype } of [FileSystemFileHandle, FileSystemHandle]) delete (prototype as { move?: unknown }).move;
+  },
+  refuseMove: () => {
+    FileSystemFileHandle.prototype.move = () => Promise.reject(new DOMException('no moving', 'NotAllowedError'));
   },
   removeOpfs: () => {
     navigator.storage.getDirectory = () => Promise.reject(new DOMException('no OPFS', 'SecurityError'));
   },
 };
 
-self.onmessage = async ({ data, ports }: MessageEvent<[keyof typeof calls, unknown[]]>) => {
+self.addEventListener('message', ({ data, ports }: MessageEvent<[keyof typeof calls, never[]]>) => {
   const [name, parameters] = data;
-  try {
-    const call: (...values: never[]) => unknown = calls[name];
-    ports[0].postMessage({ result: await call(...(parameters as never[])) });
-  } catch (error) {
-    ports[0].postMessage({ error: String(error) });
-  }
-};
+  const call: (...values: never[]) => unknown = calls[name];
+  void (async () => call(...parameters))().then(
+    (result) => ports[0].postMessage({ result }),
+    (error: unknown) => ports[0].postMessage({ error: String(error) }),
+  );
+});

@@ -1,8 +1,8 @@
 // The two messages that both sides of a connection send to show that they are alive: `heartbeat` and its reply. A worker
 // handles them on the thread of its socket, so they are recognized here without the schemas of the other messages.
-import { ProtocolError } from '../errors.js';
-import { decodeFrame, encodeFrame } from './frame.js';
-import type { HeartbeatMessage, HeartbeatReplyMessage } from './messages.js';
+import { ProtocolError } from '../../errors.js';
+import { decodeFrame, encodeFrame } from '../frame.js';
+import type { HeartbeatMessage, HeartbeatReplyMessage } from '../messages.js';
 
 /** Maximum size of a frame with a heartbeat or a reply, which takes 40 or 64 bytes as this side encodes them. */
 const maxHeartbeatBytes = 128;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { encodeFrame } from '../../../shared/protocol/frame.js';
-import { encodeHeartbeat, heartbeatIn } from '../../../shared/protocol/heartbeat-messages.js';
-import { parseCoordinatorMessage, parseWorkerMessage } from '../../../shared/protocol/messages.js';
+import { encodeFrame } from '../../../../shared/protocol/frame.js';
+import { encodeHeartbeat, heartbeatIn } from '../../../../shared/protocol/heartbeats/messages.js';
+import { parseCoordinatorMessage, parseWorkerMessage } from '../../../../shared/protocol/messages.js';
 
 const heartbeat = { type: 'heartbeat', sentMs: 1234.5 } as const;
 const reply = { type: 'heartbeat-reply', sentMs: -1, repliedMs: 1e15 + 0.5 } as const;

@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
-import { HeartbeatMonitor } from '../../../shared/protocol/heartbeat.js';
-import { FakeClock } from '../../support/fake-clock.js';
+import { HeartbeatMonitor } from '../../../../shared/protocol/heartbeats/monitor.js';
+import { FakeClock } from '../../../support/fake-clock.js';
 
 /** Lets the event loop proceed from its timers to reading sockets and running the callbacks of setImmediate. */
 async function readSockets(): Promise<void> {

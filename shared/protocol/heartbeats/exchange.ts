@@ -1,9 +1,9 @@
 // Heartbeats of one side of a connection: sends them at an interval, answers those of the other side, and detects that
 // the other side is silent. Used by the coordinator and by workers, whatever socket they have.
-import type { Clock } from '../clock.js';
-import { HeartbeatMonitor } from './heartbeat.js';
-import { encodeHeartbeat, heartbeatIn } from './heartbeat-messages.js';
-import type { HeartbeatMessage, HeartbeatReplyMessage } from './messages.js';
+import type { Clock } from '../../clock.js';
+import { HeartbeatMonitor } from './monitor.js';
+import { encodeHeartbeat, heartbeatIn } from './messages.js';
+import type { HeartbeatMessage, HeartbeatReplyMessage } from '../messages.js';
 
 /**
  * Number of unsent bytes above which no heartbeats or replies are sent. Without a limit, a peer that sends heartbeats but

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { encodeFrame } from '../../../shared/protocol/frame.js';
-import { HeartbeatExchange } from '../../../shared/protocol/heartbeat-exchange.js';
-import { encodeHeartbeat, heartbeatIn } from '../../../shared/protocol/heartbeat-messages.js';
-import { FakeClock } from '../../support/fake-clock.js';
+import { encodeFrame } from '../../../../shared/protocol/frame.js';
+import { HeartbeatExchange } from '../../../../shared/protocol/heartbeats/exchange.js';
+import { encodeHeartbeat, heartbeatIn } from '../../../../shared/protocol/heartbeats/messages.js';
+import { FakeClock } from '../../../support/fake-clock.js';
 
 const options = { intervalMs: 2_000, timeoutMs: 10_000 };
 

@@ -1,6 +1,6 @@
 // Detects that the other side of a connection has been silent for too long. Used by the coordinator and by workers.
-import type { Clock } from '../clock.js';
-import { host } from '../platform/host.js';
+import type { Clock } from '../../clock.js';
+import { host } from '../../platform/host.js';
 
 /** Maximum interval between checks. The interval is also at most a quarter of the timeout. */
 const maxCheckIntervalMs = 2_000;
