@@ -119,7 +119,12 @@ function follow(worker: BrowserWorker): void {
     batch(() => {
       state.connection.value = { phase: 'open' };
       state.activity.value = { phase: 'joining' };
-      state.run.value = { network, batchSize, totalSteps, steps: state.run.value?.steps ?? 0 };
+      state.run.value = {
+        network,
+        batchSize,
+        totalSteps,
+        steps: state.run.value?.steps ?? state.about.value?.step ?? 0,
+      };
     });
   });
   worker.on('measuring', ({ engines }) => (state.activity.value = { phase: 'measuring', engines }));

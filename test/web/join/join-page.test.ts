@@ -445,7 +445,7 @@ describe('on every device', () => {
     const isFocusSeen = `getComputedStyle(document.activeElement).outlineStyle !== 'none'`;
     expect(await page.evaluate(isFocusSeen)).toBe(true);
     await page.keyboard.press('Enter');
-    await expect.poll(() => focused(page)).toBe('Joining the run');
+    await expect.poll(() => focused(page)).toBe('Training resnet20');
     for (const name of ['Details', 'Pause', 'Leave']) {
       await page.keyboard.press('Tab');
       expect(await focused(page)).toBe(name);
