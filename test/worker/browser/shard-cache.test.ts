@@ -48,7 +48,6 @@ class CacheTab {
 
 describe.each(browserNames)('in %s', (name) => {
   let browser: TestBrowser | string;
-
   let firstTab: Tab;
 
   beforeAll(async () => {
@@ -163,7 +162,7 @@ describe.each(browserNames)('in %s', (name) => {
       expect(await one.call('readOpened', 8, 2)).toBe('as');
       expect(await one.call('list')).toEqual([sha256]);
       for (const cache of [one, other]) expect(await cache.call('failures')).toEqual([]);
-      expect(await one.call('files')).toEqual(storage === 'opfs' ? [`${sha256}.bin`] : []);
+      await expect.poll(() => one.call('files')).toEqual(storage === 'opfs' ? [`${sha256}.bin`] : []);
     });
 
     it('reports once that the storage is full, and then behaves as if it were empty', async () => {
