@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { startCoordinator } from '../coordinator/main.js';
 import { synthesizeDataset } from '../shared/dataset/synthesize.js';
 import { startWorker } from '../worker/main.js';
-import { browserNames, openBrowserOrReason } from './support/browsers.js';
+import { browserNames, openBrowserOrReason, type TestBrowser } from './support/browsers.js';
 import { startCommand } from './support/cli.js';
 import { freePort } from './support/free-port.js';
 import { projectWithPackage } from './support/installed-package.js';
@@ -60,8 +60,9 @@ describe('the examples', () => {
   it.for(browserNames)(
     'make a tab of %s, on a site of its own, compute the bits of a Node worker',
     async (name, { skip }) => {
-      const browser = await openBrowserOrReason(name, 'the embedded worker');
-      if (typeof browser === 'string') return skip(browser);
+      const opened = await openBrowserOrReason(name, 'the embedded worker');
+      skip(typeof opened === 'string');
+      const browser = opened as TestBrowser;
       onTestFinished(() => browser.close());
       const port = await freePort();
       const site = `http://127.0.0.1:${port}`;
