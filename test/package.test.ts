@@ -32,7 +32,7 @@ describe('the package', () => {
 
   it.each([
     ['README.md', 1],
-    ['docs/library.md', 6],
+    ['docs/library.md', 7],
   ])('compiles with the examples in %s', (page, count) => {
     const text = readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
     const examples = text.match(/(?<=```ts\n)[^]+?(?=```)/g) ?? [];
