@@ -9,6 +9,10 @@ export default ({ production }) => ({
     'datasets/images/import-process.ts!',
     'worker/**/*-thread.ts!',
     'web/*/main.{ts,tsx}!',
+    'web/tab/start-worker.ts!',
+    'worker/browser/{compute,link}.ts!',
+    // Builds for browsers use them instead of the files for Node.
+    'shared/**/*.browser.ts!',
     'examples/*.ts',
     'test/bench/{main,*-worker,*-reader}.ts',
     'test/support/{*.mjs,wasm-page.ts}',
