@@ -7,7 +7,10 @@ const token = `join-0123456789abcdef-1796126400-32-${'s'.repeat(43)}`;
 
 it('starts, works, continues after a reload, and leaves', async ({ skip }) => {
   const browser = await openBrowserOrReason('Firefox', 'the page that joins a run');
-  if (typeof browser === 'string') return skip(browser);
+  if (typeof browser === 'string') {
+    skip(browser);
+    return;
+  }
   const server = await servePage();
   try {
     const tab = await browser.openTab();
