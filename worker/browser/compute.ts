@@ -1,5 +1,5 @@
-// Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. The page starts
-// it (web/tab/start-worker.ts).
+// Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. Started by the page
+// (web/tab/start-worker.ts).
 import { systemClock } from '../../shared/clock.js';
 import { LockstepError, messageOf, RefusedError } from '../../shared/errors.js';
 import type { WorkerSummary } from '../../shared/worker/events.js';
@@ -113,18 +113,18 @@ function reportFailure(error: unknown): void {
 const waiting: Exclude<PageMessage, { type: 'start' }>[] = [];
 let worker: TabWorker | undefined;
 
+async function run(settings: TabWorkerSettings): Promise<void> {
+  worker = await start(settings);
+  const finished = worker.run();
+  for (const message of waiting) worker.receive(message);
+  post({ type: 'finished', summary: await finished });
+}
+
 self.addEventListener('message', ({ data }: MessageEvent<PageMessage>) => {
   if (data.type !== 'start') {
     if (worker === undefined) waiting.push(data);
     else worker.receive(data);
     return;
   }
-  start(data.settings)
-    .then(async (started) => {
-      worker = started;
-      const finished = worker.run();
-      for (const message of waiting) worker.receive(message);
-      post({ type: 'finished', summary: await finished });
-    })
-    .catch(reportFailure);
+  run(data.settings).catch(reportFailure);
 });

@@ -52,9 +52,8 @@ describe.each(browserNames)('in %s', (name) => {
 
   beforeAll(async () => {
     browser = await openBrowserOrReason(name, 'the shard cache', {
-      chromiumFlags: [`--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`],
+      namedHost: insecureHost,
       firefoxPreferences: {
-        'network.dns.localDomains': insecureHost,
         // In KiB. The browser grants an origin 10 MiB of it.
         'dom.quotaManager.temporaryStorage.fixedLimit': 20 * 1024,
       },

@@ -144,9 +144,9 @@ describe("another site's page", () => {
       const { headers } = await get(await serve(allowed), '/join/compute.js', { headers: { origin: from } });
       return ['access-control-allow-origin', 'cross-origin-resource-policy', 'vary'].map((name) => headers.get(name));
     };
-    expect(await headersWith([], origin)).toEqual([null, 'same-origin', null]);
-    expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin']);
-    expect(await headersWith([origin], 'https://evil.example')).toEqual([null, 'cross-origin', 'origin']);
+    expect(await headersWith([], origin)).toEqual([null, 'same-origin', 'accept-encoding']);
+    expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin, accept-encoding']);
+    expect(await headersWith([origin], 'https://evil.example')).toEqual([null, 'cross-origin', 'origin, accept-encoding']);
   });
 });
 
