@@ -57,7 +57,7 @@ export class PageFiles {
         response.writeHead(304, headers).end();
         return;
       }
-      const isGzipped = /\bgzip\b/.test(String(accepted));
+      const isGzipped = /\bgzip\b/.test(accepted);
       response.writeHead(200, isGzipped ? { ...headers, 'content-encoding': 'gzip' } : headers);
       response.end(request.method === 'HEAD' ? undefined : isGzipped ? gzipped : content);
     } catch (error) {
