@@ -1,6 +1,5 @@
 // Chromium and Firefox behind one small interface, for tests of pages that must work in both.
 import type { CDPSession } from 'playwright-core';
-import { expect } from 'vitest';
 import { messageOf } from '../../shared/errors.js';
 import { openChromiumOrReason, openPageIn } from './chromium.js';
 import { openFirefoxOrReason } from './firefox.js';
@@ -61,7 +60,7 @@ async function chromiumOrReason(what: string, flags?: readonly string[]): Promis
         reload: async () => void (await page.reload()),
         evaluate,
         click: (selector) => page.click(selector),
-        waitForText: (text) => waitForText(text, evaluate),
+        waitForText: async (text) => void (await page.waitForFunction(showsText(text))),
         devTools: await context.newCDPSession(page),
         close: () => page.close(),
       };
@@ -96,7 +95,7 @@ async function firefoxOrReason(
         reload: async () => void (await page.reload()),
         evaluate,
         click: (selector) => page.click(selector),
-        waitForText: (text) => waitForText(text, evaluate),
+        waitForText: async (text) => void (await page.waitForFunction(showsText(text))),
         close: () => page.close(),
       };
     },
@@ -104,6 +103,8 @@ async function firefoxOrReason(
   };
 }
 
-async function waitForText(text: string | RegExp, evaluate: (expression: string) => Promise<string>): Promise<void> {
-  await expect.poll(() => evaluate('document.body.innerText')).toMatch(text);
+/** Returns an expression that tells whether the page shows this text. */
+function showsText(text: string | RegExp): string {
+  const shown = 'document.body.innerText';
+  return text instanceof RegExp ? `${String(text)}.test(${shown})` : `${shown}.includes(${JSON.stringify(text)})`;
 }

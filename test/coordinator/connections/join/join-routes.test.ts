@@ -65,6 +65,17 @@ describe('a join link', () => {
     expect([head.status, head.headers.get('etag'), await head.text()]).toEqual([200, etag, '']);
   });
 
+  it.each([
+    ['gzip, deflate, br', 'gzip'],
+    ['identity', null],
+  ])('gets files as a browser that accepts %s can read them', async (accepted, encoding) => {
+    const port = await serve();
+    const response = await get(port, '/join/compute.js', { headers: { 'accept-encoding': accepted } });
+    expect(response.headers.get('content-encoding')).toBe(encoding);
+    expect(response.headers.get('vary')).toContain('accept-encoding');
+    expect(await response.text()).toBe(files['compute.js']);
+  });
+
   it('gets isolated pages and worker scripts, which may compile WebAssembly but evaluate no text', async () => {
     const port = await serve();
     for (const where of ['/join', '/join/compute.js']) {
