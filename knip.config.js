@@ -11,7 +11,7 @@ export default ({ production }) => ({
     'web/*/main.{ts,tsx}!',
     'web/tab/start-worker.ts!',
     'worker/browser/{compute,link}.ts!',
-    // Builds for browsers substitute these.
+    // Builds for browsers use them instead of the files for Node.
     '**/*.browser.ts!',
     'examples/*.ts',
     'test/bench/{main,*-worker,*-reader}.ts',
