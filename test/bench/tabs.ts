@@ -8,7 +8,13 @@ import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { medianOf } from '../../shared/median.js';
 import { processorName } from '../../shared/processor.js';
-import { browserNames, openBrowserOrReason, type BrowserName, type Tab, type TestBrowser } from '../support/browsers.js';
+import {
+  browserNames,
+  openBrowserOrReason,
+  type BrowserName,
+  type Tab,
+  type TestBrowser,
+} from '../support/browsers.js';
 import { startCli } from '../support/cli.js';
 import { freePort } from '../support/free-port.js';
 import { summaryOf } from './paired.js';

@@ -76,7 +76,12 @@ export class PageFiles {
 async function readPageFile(file: URL): Promise<PageFile> {
   const content = await readFile(file);
   const etag = `W/"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
-  return { type: types[path.extname(file.pathname)] ?? 'application/octet-stream', content, gzipped: await compress(content), etag };
+  return {
+    type: types[path.extname(file.pathname)] ?? 'application/octet-stream',
+    content,
+    gzipped: await compress(content),
+    etag,
+  };
 }
 
 export function replyJson(

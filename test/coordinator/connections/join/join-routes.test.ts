@@ -146,7 +146,11 @@ describe("another site's page", () => {
     };
     expect(await headersWith([], origin)).toEqual([null, 'same-origin', 'accept-encoding']);
     expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin, accept-encoding']);
-    expect(await headersWith([origin], 'https://evil.example')).toEqual([null, 'cross-origin', 'origin, accept-encoding']);
+    expect(await headersWith([origin], 'https://evil.example')).toEqual([
+      null,
+      'cross-origin',
+      'origin, accept-encoding',
+    ]);
   });
 });
 
