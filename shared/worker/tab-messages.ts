@@ -37,4 +37,5 @@ export type PageMessage =
 export type TabWorkerMessage =
   | { [Type in keyof TabWorkerEvents]: { type: 'event'; name: Type; event: TabWorkerEvents[Type] } }[keyof TabWorkerEvents]
   | { type: 'finished'; summary: WorkerSummary }
-  | { type: 'failed'; code: ErrorCode; message: string };
+  /** `refusal` is the code of the coordinator's refusal, if that is why. */
+  | { type: 'failed'; code: ErrorCode; message: string; refusal?: string | undefined };

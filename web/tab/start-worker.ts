@@ -33,10 +33,13 @@ export class BrowserWorkerError extends Error {
   override readonly name = 'BrowserWorkerError';
   /** The code of the LockstepError: `refused`, `unreachable`, `engine-failed`, … */
   readonly code: string;
+  /** If the coordinator refused the worker, why: `token`, `fingerprint`, `protocol-version`, … */
+  readonly refusal: string | undefined;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, refusal?: string) {
     super(message);
     this.code = code;
+    this.refusal = refusal;
   }
 }
 
@@ -75,7 +78,7 @@ export function startWorker(url: string | URL, options: BrowserWorkerOptions = {
     thread.addEventListener('message', ({ data }: MessageEvent<TabWorkerMessage>) => {
       if (data.type === 'event') listeners.dispatchEvent(new CustomEvent(data.name, { detail: data.event }));
       else if (data.type === 'finished') resolve(data.summary);
-      else reject(new BrowserWorkerError(data.code, data.message));
+      else reject(new BrowserWorkerError(data.code, data.message, data.refusal));
     });
     thread.addEventListener('error', ({ message, filename, lineno }) => {
       const problem = message || 'it cannot be loaded';

@@ -1,7 +1,7 @@
 // Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. The page starts
 // it (web/tab/start-worker.ts).
 import { systemClock } from '../../shared/clock.js';
-import { LockstepError, messageOf } from '../../shared/errors.js';
+import { LockstepError, messageOf, RefusedError } from '../../shared/errors.js';
 import type { WorkerSummary } from '../../shared/worker/events.js';
 import type { PageMessage, TabWorkerMessage, TabWorkerSettings } from '../../shared/worker/tab-messages.js';
 import { DeviceModels } from '../device-models.js';
@@ -106,7 +106,8 @@ async function start({ url, token, name, threads, cache }: TabWorkerSettings): P
 
 function reportFailure(error: unknown): void {
   const code = error instanceof LockstepError ? error.code : 'engine-failed';
-  post({ type: 'failed', code, message: messageOf(error) });
+  const refusal = error instanceof RefusedError ? error.refusal : undefined;
+  post({ type: 'failed', code, message: messageOf(error), refusal });
 }
 
 const waiting: Exclude<PageMessage, { type: 'start' }>[] = [];
