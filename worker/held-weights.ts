@@ -107,5 +107,7 @@ export class HeldWeights {
 function checkedScales(scales: Float32Array, what: string): Float32Array {
   const wrong = scales.find((scale) => !(scale >= 0 && scale < Infinity));
   if (wrong === undefined) return scales;
-  throw new ProtocolError(`the coordinator sent a ${what} scale of ${wrong}, which must be a finite number of at least 0`);
+  throw new ProtocolError(
+    `the coordinator sent a ${what} scale of ${wrong}, which must be a finite number of at least 0`,
+  );
 }
