@@ -147,6 +147,10 @@ export class WorkerSession {
         return work.useEngine(message.fingerprint);
       case 'weights':
         return work.receiveWeights(message.step, payload);
+      case 'published-weights':
+        return work.receivePublished(message, payload);
+      case 'weights-difference':
+        return work.receiveDifference(message, payload);
       case 'compute':
         return work.compute(message);
       case 'evaluate':
