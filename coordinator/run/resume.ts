@@ -14,7 +14,7 @@ import { layoutHash } from '../../shared/network/layout-hash.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { ShardStore } from '../dataset/shard-store.js';
-import { learningRateAt } from '../optimizer/learning-rate.js';
+import { learningRateAt } from '../../shared/optimizer/learning-rate.js';
 import { listCheckpoints, withoutReplacedSuffix } from './checkpoints/checkpoint.js';
 import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './checkpoints/load-checkpoint.js';
 import { readPretrainedWeights, type PretrainedWeights } from './checkpoints/pretrained-weights.js';

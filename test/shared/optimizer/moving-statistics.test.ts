@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { updateMovingStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
+import { updateMovingStatistics } from '../../../shared/optimizer/moving-statistics.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
 
