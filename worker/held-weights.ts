@@ -1,6 +1,7 @@
 // The weights that a worker holds: the coordinator's own ones, with which it evaluates, and in a run with int8 encoding
 // the published ones, with which it computes gradients.
 import type { Encoding } from '../shared/encoding/encodings.js';
+import { weightsBytes } from '../shared/encoding/exchange-size.js';
 import { addScaled } from '../shared/encoding/scaled-values.js';
 import { ProtocolError } from '../shared/errors.js';
 import type { ModelLayout } from '../shared/network/layout.js';
@@ -80,7 +81,7 @@ export class HeldWeights {
     }
     const { weights: arrays, weightsSize, statisticsSize } = this.#layout;
     const floatsSize = 2 * arrays.length + statisticsSize;
-    const expectedBytes = 4 * floatsSize + weightsSize;
+    const expectedBytes = weightsBytes(this.#layout, 'int8');
     if (payload.length !== expectedBytes) {
       throw new ProtocolError(`expected a payload of ${expectedBytes} bytes, received ${payload.length}`);
     }
@@ -106,5 +107,7 @@ export class HeldWeights {
 function checkedScales(scales: Float32Array, what: string): Float32Array {
   const wrong = scales.find((scale) => !(scale >= 0 && scale < Infinity));
   if (wrong === undefined) return scales;
-  throw new ProtocolError(`the coordinator sent a ${what} scale of ${wrong}, which must be a finite number of at least 0`);
+  throw new ProtocolError(
+    `the coordinator sent a ${what} scale of ${wrong}, which must be a finite number of at least 0`,
+  );
 }

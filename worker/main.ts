@@ -141,6 +141,8 @@ async function linkOpener(url: string, options: WorkerOptions, clock: Clock): Pr
     } catch {
       // Files may be missing or inconsistent during a renewal: keep using the previous ones.
     }
-    return direct ? new direct.SocketLink(url, handlers, clock, tls) : new ThreadedLink(linkThreadTo(url, tls), handlers);
+    return direct
+      ? new direct.SocketLink(url, handlers, clock, tls)
+      : new ThreadedLink(linkThreadTo(url, tls), handlers);
   };
 }

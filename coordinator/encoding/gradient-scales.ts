@@ -5,7 +5,7 @@ import { maxInt8 } from '../../shared/encoding/encodings.js';
  * How much larger than in this step a gradient may be in the next one before its largest values are clipped. A larger
  * margin clips less and rounds more coarsely.
  */
-const margin = 1.25;
+const margin = 1.5;
 
 /**
  * Returns the scales for the next step, one per array.

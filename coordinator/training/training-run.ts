@@ -170,7 +170,7 @@ export class TrainingRun {
   }
 
   #emitStep(gradient: CollectedGradient, learningRate: number, timer: StepTimer): void {
-    const { events, schedule } = this.#parts;
+    const { events, schedule, setup } = this.#parts;
     const { contributions, reduceMs, reassigned, stragglers, sampleCount } = gradient;
     const { step, weights, optimizer } = this.#state;
     const epoch = schedule.epochOf(step);
@@ -179,7 +179,9 @@ export class TrainingRun {
     const imagesPerSecond = (1000 * sampleCount) / phases.step;
     for (const straggler of stragglers) events.publish({ type: 'straggler', step, ...straggler });
     if (reassigned > 0) events.publish({ type: 'slices-reassigned', step, slices: reassigned });
-    events.publish({ type: 'step', step, epoch, ...metrics, learningRate, imagesPerSecond, phases, contributions });
+    const clippedValues = setup.config.encoding === 'float32' ? undefined : gradient.clippedCount;
+    const rates = { learningRate, imagesPerSecond };
+    events.publish({ type: 'step', step, epoch, ...metrics, ...rates, phases, contributions, clippedValues });
     if (!schedule.isEpochEnd(step)) return;
     const means = metricsOf([this.#state.epochSums]);
     events.publish({ type: 'epoch', epoch, ...means, weights, gradient: optimizer.gradient });

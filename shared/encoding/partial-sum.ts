@@ -1,5 +1,5 @@
 // The payload of a gradient message: how a partial sum travels. Pure.
-import type { ModelLayout } from '../network/layout.js';
+import type { ArrayLayout, ModelLayout } from '../network/layout.js';
 import { maxInt8, type Encoding } from './encodings.js';
 
 export type IntegerSum = Int8Array | Int16Array | Int32Array;
@@ -21,7 +21,9 @@ export interface PartialSumPayload {
 }
 
 /** The parts of a layout that determine the sizes of payloads. */
-export type GradientLayout = Pick<ModelLayout, 'weights' | 'weightsSize' | 'statisticsSize'>;
+export type GradientLayout = Pick<ModelLayout, 'weightsSize' | 'statisticsSize'> & {
+  readonly weights: readonly ArrayLayout[];
+};
 
 /** The format of the partial sums of one step. */
 export class PartialSumFormat {

@@ -77,7 +77,7 @@ class IntegerAccumulator implements SumAccumulator {
 
   add({ count }: SliceRange, sum: PartialSumPayload['sum']): void {
     if (sum instanceof Float32Array) throw new TypeError('expected an integer sum');
-    if (this.#sum === undefined) this.#sum = Int32Array.from(sum);
+    if (this.#sum === undefined) this.#sum = new Int32Array(sum);
     else addIntegers(this.#sum, sum);
     this.#remaining -= count;
   }

@@ -1,9 +1,8 @@
 // Rounds the gradients of slices to 8-bit integers, and adds them up. Rounding is random, with a mean that is the value
 // itself, and keyed by seed, step and slice, so it does not depend on which worker computes a slice.
-import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
+import type { GradientLayout, PartialSumPayload } from '../../shared/encoding/partial-sum.js';
 import { raiseMaxima } from '../../shared/encoding/maxima.js';
 import { addIntegers } from '../../shared/encoding/sum-accumulator.js';
-import type { ModelLayout } from '../../shared/network/layout.js';
 import { KeyedRandom } from '../../shared/random.js';
 import type { loadRoundingKernels, RoundingKernels } from './rounding-kernels.js';
 
@@ -12,7 +11,7 @@ const blockSize = 8;
 const pageBytes = 65_536;
 
 export class SliceEncoder {
-  readonly #layout: Pick<ModelLayout, 'weights' | 'weightsSize'>;
+  readonly #layout: Omit<GradientLayout, 'statisticsSize'>;
   readonly #seed: number;
   readonly #kernels: RoundingKernels;
   readonly #gradient: Float32Array;
@@ -23,7 +22,7 @@ export class SliceEncoder {
 
   /** @param kernelsOn result of loadRoundingKernels */
   constructor(
-    layout: Pick<ModelLayout, 'weights' | 'weightsSize'>,
+    layout: Omit<GradientLayout, 'statisticsSize'>,
     seed: number,
     kernelsOn: Awaited<ReturnType<typeof loadRoundingKernels>>,
   ) {
@@ -56,7 +55,7 @@ export class SliceEncoder {
   add(
     gradient: Float32Array,
     { step, slice, scales }: { step: number; slice: number; scales: Float32Array },
-    { sum, maxima }: PartialSumPayload,
+    { sum, maxima }: Pick<PartialSumPayload, 'sum' | 'maxima'>,
     isFirst: boolean,
   ): number {
     const clippedCount = this.#round(gradient, step, slice, scales);

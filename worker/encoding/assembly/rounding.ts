@@ -14,7 +14,6 @@ const words = memory.data(32, 16);
 const masks = memory.data<i32>([-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0], 16);
 
 /** Rounds four values, given as multiples of the scale, down or up, with a probability that makes the mean exact. */
-@inline
 function rounded(multiples: v128, word: v128): v128 {
   const uniform = f32x4.mul(f32x4.convert_i32x4_u(i32x4.shr_u(word, 8)), f32x4.splat(unit));
   const floor = f32x4.floor(f32x4.add(multiples, uniform));
@@ -24,7 +23,6 @@ function rounded(multiples: v128, word: v128): v128 {
 }
 
 /** Returns -1 in each lane whose value is outside the range of the integers. */
-@inline
 function isClipped(multiples: v128): v128 {
   return f32x4.gt(f32x4.abs(multiples), f32x4.splat(maxInt8));
 }

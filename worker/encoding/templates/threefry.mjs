@@ -6,10 +6,7 @@ const rotations = [
 ];
 
 function round(by) {
-  return [
-    'x0 = i32x4.add(x0, x1);',
-    `x1 = v128.xor(v128.or(i32x4.shl(x1, ${by}), i32x4.shr_u(x1, ${32 - by})), x0);`,
-  ];
+  return ['x0 = i32x4.add(x0, x1);', `x1 = v128.xor(v128.or(i32x4.shl(x1, ${by}), i32x4.shr_u(x1, ${32 - by})), x0);`];
 }
 
 function block(index) {
@@ -23,7 +20,6 @@ function block(index) {
 
 /** AssemblyScript source of a function that stores the four first words, then the four second words. */
 export const threefry = `
-@inline
 export function storeWords(counter0: v128, counter1: v128, key0: v128, key1: v128, key2: v128, words: usize): void {
   let x0 = i32x4.add(counter0, key0);
   let x1 = i32x4.add(counter1, key1);
