@@ -44,8 +44,7 @@ async function event<Type extends RunEvent['type']>(
 }
 
 /** Resolves when a step has ended, so that the workers compute the next one. */
-const step = (coordinator: Coordinator, count: number) =>
-  event(coordinator, 'step', ({ step: made }) => made >= count);
+const step = (coordinator: Coordinator, count: number) => event(coordinator, 'step', ({ step: made }) => made >= count);
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'lockstep-tabs-'));
@@ -100,6 +99,21 @@ describe.each(browserNames)('a tab of %s', (name) => {
     const { workers } = await reportOf(coordinator, ...tabs);
     expect(workers).toHaveLength(3);
     for (const { images } of workers) expect(images).toBeGreaterThan(0);
+  });
+
+  it('computes the bits of a Node worker with int8 encoding', async ({ skip }) => {
+    skip(browser === undefined);
+    const encoding = 'int8';
+    const beside = await startRun({ joinLink: false, encoding });
+    await nodeWorker(beside);
+    const { weightsSha256 } = await beside.report;
+    expect(weightsSha256).not.toBe(expected);
+    const coordinator = await startRun({ encoding });
+    const tab = await join(coordinator);
+    expect(await coordinator.report).toMatchObject({ weightsSha256, exact: true });
+    await tab.waitForText('The run is finished');
+    expect(tab.problems).toEqual([]);
+    await tab.close();
   });
 
   it('may be closed during a step', async ({ skip }) => {

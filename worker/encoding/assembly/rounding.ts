@@ -72,7 +72,10 @@ export function round(
     const narrow = i16x8.narrow_i32x4_s(rounded(first, v128.load(words)), rounded(second, v128.load(words, 16)));
     v128.store64_lane(integers + i, i8x16.narrow_i16x8_s(narrow, narrow), 0);
   }
-  const pairs = i32x4.max_s(maxima, i8x16.shuffle(maxima, maxima, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  const pairs = i32x4.max_s(
+    maxima,
+    i8x16.shuffle(maxima, maxima, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7),
+  );
   store<i32>(largest, max(i32x4.extract_lane(pairs, 0), i32x4.extract_lane(pairs, 1)));
   return (
     i32x4.extract_lane(clipped, 0) +
