@@ -101,14 +101,16 @@ describe.each(browserNames)('a tab of %s', (name) => {
     for (const { images } of workers) expect(images).toBeGreaterThan(0);
   });
 
-  it('computes the bits of a Node worker with int8 encoding', async ({ skip }) => {
+  it.for([
+    { encoding: 'int8' },
+    { encoding: 'int8', localSteps: 3 },
+  ] as const)('computes the bits of a Node worker with %o', async (options, { skip }) => {
     skip(browser === undefined);
-    const encoding = 'int8';
-    const beside = await startRun({ joinLink: false, encoding });
+    const beside = await startRun({ joinLink: false, ...options });
     await nodeWorker(beside);
     const { weightsSha256 } = await beside.report;
     expect(weightsSha256).not.toBe(expected);
-    const coordinator = await startRun({ encoding });
+    const coordinator = await startRun(options);
     const tab = await join(coordinator);
     expect(await coordinator.report).toMatchObject({ weightsSha256, exact: true });
     await tab.waitForText('The run is finished');
