@@ -1,8 +1,8 @@
-// Chromium and Firefox behind one small interface, for tests of pages that must work in both.
-import type { CDPSession } from 'playwright-core';
-import { expect } from 'vitest';
+// Chromium and Firefox behind one small interface, for tests of pages that must work in both. Puppeteer drives them,
+// because Playwright cannot drive Debian's Firefox, and keeps all pages of Chromium visible.
+import { launch, type Browser, type CDPSession } from 'puppeteer-core';
 import { messageOf } from '../../shared/errors.js';
-import { openChromiumOrReason, openPageIn } from './chromium.js';
+import { chromiumOrReason } from './chromium.js';
 import { openFirefoxOrReason } from './firefox.js';
 
 export const browserNames = ['Chromium', 'Firefox'] as const;
@@ -22,6 +22,8 @@ export interface Tab {
   /** Returns the value of an expression, or what its promise resolves to. */
   evaluate<Value>(expression: string): Promise<Value>;
   click(selector: string): Promise<void>;
+  /** Shows this tab, which hides the others. */
+  show(): Promise<void>;
   /** Waits until the page shows this text. */
   waitForText(text: string | RegExp): Promise<void>;
   /** The Chrome DevTools Protocol, which Firefox does not have. */
@@ -30,80 +32,69 @@ export interface Tab {
 }
 
 export interface BrowserOptions {
-  /** Command-line arguments. */
-  chromiumFlags?: readonly string[];
   /** Values of `about:config`. */
   firefoxPreferences?: Readonly<Record<string, string | number | boolean>>;
+  /** A host name that resolves to 127.0.0.1. Browsers do not trust it as they trust loopback addresses. */
+  namedHost?: string;
+  ignoreCertificateErrors?: boolean;
 }
 
 /** Opens a browser, which the caller must close. Returns the reason to skip if it is not installed. */
 export async function openBrowserOrReason(
   name: BrowserName,
   what: string,
-  { chromiumFlags, firefoxPreferences }: BrowserOptions = {},
+  options: BrowserOptions = {},
 ): Promise<TestBrowser | string> {
-  return name === 'Chromium'
-    ? chromiumOrReason(`${what} in Chromium`, chromiumFlags)
-    : firefoxOrReason(`${what} in Firefox`, firefoxPreferences);
-}
-
-async function chromiumOrReason(what: string, flags?: readonly string[]): Promise<TestBrowser | string> {
-  const browser = await openChromiumOrReason(what, flags);
+  const browser = await launchOrReason(name, `${what} in ${name}`, options);
   if (typeof browser === 'string') return browser;
-  const context = await browser.newContext();
-  return {
-    openTab: async () => {
-      const { page, problems } = await openPageIn(context);
-      const evaluate = <Value>(expression: string) => page.evaluate<Value>(expression);
-      return {
-        problems,
-        goto: async (url) => void (await page.goto(url)),
-        reload: async () => void (await page.reload()),
-        evaluate,
-        click: (selector) => page.click(selector),
-        waitForText: (text) => waitForText(text, evaluate),
-        devTools: await context.newCDPSession(page),
-        close: () => page.close(),
-      };
-    },
-    close: () => browser.close(),
-  };
+  return { openTab: () => openTab(name, browser), close: () => browser.close() };
 }
 
-async function firefoxOrReason(
+async function launchOrReason(
+  name: BrowserName,
   what: string,
-  preferences?: BrowserOptions['firefoxPreferences'],
-): Promise<TestBrowser | string> {
-  const browser = await openFirefoxOrReason(what, preferences);
-  if (typeof browser === 'string') return browser;
+  { firefoxPreferences, namedHost, ignoreCertificateErrors = false }: BrowserOptions,
+): Promise<Browser | string> {
+  if (name === 'Firefox') {
+    const names = namedHost === undefined ? {} : { 'network.dns.localDomains': namedHost };
+    return openFirefoxOrReason(what, { ...firefoxPreferences, ...names }, ignoreCertificateErrors);
+  }
+  const found = chromiumOrReason(what);
+  if (typeof found === 'string') return found;
+  const { executablePath, args } = found;
+  const names = namedHost === undefined ? [] : [`--host-resolver-rules=MAP ${namedHost} 127.0.0.1`];
+  return launch({ executablePath, args: [...args, ...names], acceptInsecureCerts: ignoreCertificateErrors });
+}
+
+async function openTab(name: BrowserName, browser: Browser): Promise<Tab> {
+  const page = await browser.newPage();
+  // No limits, so that Vitest ends a test that hangs.
+  page.setDefaultTimeout(0);
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warn') problems.push(message.text());
+  });
+  page.on('pageerror', (error) => problems.push(messageOf(error)));
+  page.on('requestfailed', (request) => {
+    problems.push(`${request.url()}: ${request.failure()?.errorText ?? 'failed'}`);
+  });
+  const evaluate = async <Value>(expression: string) => (await page.evaluate(expression)) as Value;
   return {
-    openTab: async () => {
-      const page = await browser.newPage();
-      // No limits, so that Vitest ends a test that hangs.
-      page.setDefaultTimeout(0);
-      const problems: string[] = [];
-      page.on('console', (message) => {
-        if (message.type() === 'error' || message.type() === 'warn') problems.push(message.text());
-      });
-      page.on('pageerror', (error) => problems.push(messageOf(error)));
-      page.on('requestfailed', (request) => {
-        problems.push(`${request.url()}: ${request.failure()?.errorText ?? 'failed'}`);
-      });
-      const evaluate = async <Value>(expression: string) => (await page.evaluate(expression)) as Value;
-      return {
-        problems,
-        goto: async (url) => void (await page.goto(url)),
-        reload: async () => void (await page.reload()),
-        evaluate,
-        click: (selector) => page.click(selector),
-        waitForText: (text) => waitForText(text, evaluate),
-        close: () => page.close(),
-      };
-    },
-    close: () => browser.close(),
+    problems,
+    goto: async (url) => void (await page.goto(url)),
+    reload: async () => void (await page.reload()),
+    evaluate,
+    click: (selector) => page.click(selector),
+    show: () => page.bringToFront(),
+    // Hidden pages draw no frames, at which the expression would be evaluated otherwise.
+    waitForText: async (text) => void (await page.waitForFunction(showsText(text), { polling: 50 })),
+    ...(name === 'Chromium' && { devTools: await page.createCDPSession() }),
+    close: () => page.close(),
   };
 }
 
-async function waitForText(text: string | RegExp, evaluate: (expression: string) => Promise<string>): Promise<void> {
-  await expect.poll(() => evaluate('document.body.innerText')).toMatch(text);
+/** Returns an expression that tells whether the page shows this text. */
+function showsText(text: string | RegExp): string {
+  const shown = 'document.body.innerText';
+  return text instanceof RegExp ? `${String(text)}.test(${shown})` : `${shown}.includes(${JSON.stringify(text)})`;
 }

@@ -1,8 +1,7 @@
-// Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. The page starts
-// it (web/tab/start-worker.ts).
+// Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. Started by the page
+// (web/tab/start-worker.ts).
 import { systemClock } from '../../shared/clock.js';
 import { LockstepError, messageOf, RefusedError } from '../../shared/errors.js';
-import type { WorkerSummary } from '../../shared/worker/events.js';
 import type { PageMessage, TabWorkerMessage, TabWorkerSettings } from '../../shared/worker/tab-messages.js';
 import { DeviceModels } from '../device-models.js';
 import { openWasmEngine } from '../engines/wasm/browser/wasm-engine.js';
@@ -13,6 +12,7 @@ import { RunShards } from '../shards/run-shards.js';
 import { noShardCache } from '../shards/shard-cache.js';
 import { linkTo } from './open-link.js';
 import { openShardCache } from './open-shard-cache.js';
+import { TabWorker } from './tab-worker.js';
 
 /** How long to keep retrying the connection. */
 const reconnectTimeoutMs = 600_000;
@@ -21,54 +21,6 @@ const memoryBytesWithoutFiles = 2 ** 30;
 
 function post(message: TabWorkerMessage): void {
   self.postMessage(message);
-}
-
-/** Joins the run, and rejoins it whenever the page resumes the worker after a pause. */
-class TabWorker {
-  readonly #join: () => ReconnectingWorker;
-  #worker: ReconnectingWorker | undefined;
-  #isPaused = false;
-  #isStopped = false;
-  #continue: () => void = () => undefined;
-
-  constructor(join: () => ReconnectingWorker) {
-    this.#join = join;
-  }
-
-  async run(): Promise<WorkerSummary> {
-    let images = 0;
-    while (true) {
-      this.#worker = this.#join();
-      const summary = await this.#worker.run();
-      images += summary.images;
-      if (!this.#isPaused || this.#isStopped) return { ...summary, images };
-      post({ type: 'event', name: 'paused', event: {} });
-      await new Promise<void>((resolve) => {
-        this.#continue = resolve;
-      });
-      if (this.#isStopped) return { ...summary, images };
-      post({ type: 'event', name: 'resumed', event: {} });
-    }
-  }
-
-  receive(message: Exclude<PageMessage, { type: 'start' }>): void {
-    switch (message.type) {
-      case 'pause':
-        this.#isPaused = true;
-        return this.#worker?.stop('paused');
-      case 'resume':
-        this.#isPaused = false;
-        return this.#continue();
-      case 'online':
-        return this.#worker?.reconnectNow();
-      case 'stop':
-        this.#isStopped = true;
-        this.#worker?.stop(message.reason);
-        return this.#continue();
-      default:
-        message satisfies never;
-    }
-  }
 }
 
 /** Remembers speeds until the tab closes. */
@@ -101,7 +53,10 @@ async function start({ url, token, name, threads, cache }: TabWorkerSettings): P
   const openSession = (handlers: SessionHandlers) =>
     new WorkerSession({ name, token }, linkTo(url), { devices, speeds }, shards, handlers);
   const options = { url, reconnectTimeoutMs, clock: systemClock };
-  return new TabWorker(() => new ReconnectingWorker(openSession, options, events));
+  return new TabWorker(
+    () => new ReconnectingWorker(openSession, options, events),
+    (isPaused) => post({ type: 'event', name: isPaused ? 'paused' : 'resumed', event: {} }),
+  );
 }
 
 function reportFailure(error: unknown): void {
@@ -113,18 +68,18 @@ function reportFailure(error: unknown): void {
 const waiting: Exclude<PageMessage, { type: 'start' }>[] = [];
 let worker: TabWorker | undefined;
 
+async function run(settings: TabWorkerSettings): Promise<void> {
+  worker = await start(settings);
+  const finished = worker.run();
+  for (const message of waiting) worker.receive(message);
+  post({ type: 'finished', summary: await finished });
+}
+
 self.addEventListener('message', ({ data }: MessageEvent<PageMessage>) => {
   if (data.type !== 'start') {
     if (worker === undefined) waiting.push(data);
     else worker.receive(data);
     return;
   }
-  start(data.settings)
-    .then(async (started) => {
-      worker = started;
-      const finished = worker.run();
-      for (const message of waiting) worker.receive(message);
-      post({ type: 'finished', summary: await finished });
-    })
-    .catch(reportFailure);
+  run(data.settings).catch(reportFailure);
 });

@@ -1,8 +1,8 @@
 // The shard cache in Web Workers of real browsers.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { sha256Of } from '../../../shared/sha256.js';
-import { browserNames, openBrowserOrReason, type Tab, type TestBrowser } from '../../support/browsers.js';
-import { servePrograms, type ServedPrograms } from '../../support/served-programs.js';
+import { sha256Of } from '../../shared/sha256.js';
+import { browserNames, openBrowserOrReason, type Tab, type TestBrowser } from '../support/browsers.js';
+import { servePrograms, type ServedPrograms } from '../support/served-programs.js';
 
 const records = 'images, as far as the cache is concerned';
 const bytes = records.length;
@@ -52,9 +52,8 @@ describe.each(browserNames)('in %s', (name) => {
 
   beforeAll(async () => {
     browser = await openBrowserOrReason(name, 'the shard cache', {
-      chromiumFlags: [`--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`],
+      namedHost: insecureHost,
       firefoxPreferences: {
-        'network.dns.localDomains': insecureHost,
         // In KiB. The browser grants an origin 10 MiB of it.
         'dom.quotaManager.temporaryStorage.fixedLimit': 20 * 1024,
       },
