@@ -41,7 +41,8 @@ function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boo
   printer.line(`lockstep ${lockstepVersion} · ${layout.graph.name}, ${weights} · images: ${dataset}`);
   printer.line(
     `${formatCount(totalSteps, 'step')} of ${formatCount(config.batchSize, 'image')} in ` +
-      `${formatCount(config.slices, 'slice')}, ${formatCount(stepsPerEpoch, 'step')} per epoch · run directory: ${runDirectory}`,
+      `${formatCount(config.slices, 'slice')}, ${formatCount(stepsPerEpoch, 'step')} per epoch` +
+      `${config.localSteps === 1 ? '' : `, ${config.localSteps} local steps per round`} · run directory: ${runDirectory}`,
   );
 }
 

@@ -71,7 +71,13 @@ export class WeightsEncoder {
       once(() => {
         const differenceScales = littleEndianBytes(difference.scales);
         const integers = new Uint8Array(difference.integers.buffer);
-        return this.#frame({ type: 'weights-difference', step, fromStep }, differenceScales, statistics, ...scales, integers);
+        return this.#frame(
+          { type: 'weights-difference', step, fromStep },
+          differenceScales,
+          statistics,
+          ...scales,
+          integers,
+        );
       });
     return {
       step,

@@ -10,7 +10,11 @@ export class MomentumSgd implements Optimizer {
   readonly #frozen: readonly WeightArray[];
 
   /** @param weights initial weights; copied */
-  constructor(layout: Pick<ModelLayout, 'weights' | 'weightsSize'>, options: MomentumSgdOptions, weights: Float32Array) {
+  constructor(
+    layout: Pick<ModelLayout, 'weights' | 'weightsSize'>,
+    options: MomentumSgdOptions,
+    weights: Float32Array,
+  ) {
     this.#update = new MomentumUpdate(layout, options, updateModule());
     this.#update.weights.set(weights);
     this.state = { velocity: this.#update.velocity };

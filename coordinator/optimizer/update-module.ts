@@ -6,8 +6,6 @@ let compiled: WebAssembly.Module | undefined;
 
 /** Returns the compiled kernels. Throws `not-built` if they have not been compiled. */
 export function updateModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(
-    readFileSync(builtFile('../../shared/optimizer/update.wasm', import.meta.url)),
-  );
+  compiled ??= new WebAssembly.Module(readFileSync(builtFile('../../shared/optimizer/update.wasm', import.meta.url)));
   return compiled;
 }

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
@@ -90,6 +91,30 @@ describe.each(['float32', 'int8'] as const)('in %s, a run with local steps', (en
   });
 });
 
+/** Returns the bytes that a worker exchanges per step, after the first rounds, in a run with one slice of 180 steps per epoch. */
+async function bytesPerStep(options: CoordinatorOptions): Promise<number> {
+  const small = { initialFilters: 16, slices: 1, batchSize: 2, steps: 180, clock: new FakeClock() };
+  const cluster = await startCluster({ ...small, ...options });
+  try {
+    const { coordinator } = cluster;
+    const bytesAt = new Map<number, number>();
+    coordinator.events.on('step', ({ step }) => {
+      const { bytesSent, bytesReceived } = coordinator.status().run;
+      bytesAt.set(step, bytesSent + bytesReceived);
+    });
+    await cluster.join();
+    await coordinator.report;
+    return (bytesAt.get(160)! - bytesAt.get(64)!) / (160 - 64);
+  } finally {
+    await cluster.close();
+  }
+}
+
+it('with one slice per worker, 32 local steps and int8, a step exchanges at most 0.01 of the bytes of float32', async () => {
+  const less = await bytesPerStep({ localSteps: 32, encoding: 'int8' });
+  expect(less / (await bytesPerStep({}))).toBeLessThan(0.01);
+});
+
 it('a run with one local step has the weights of a run without the option, whatever the outer optimizer', async () => {
   const options = { localSteps: 1, outerLearningRate: 0.1, outerMomentum: 0.5 };
   expect(await hashWith(2, options)).toBe(await hashWith(1));
@@ -103,8 +128,7 @@ it('a run with local steps logs a line per round, and saves and validates betwee
     const saved: number[] = [];
     coordinator.events.on('checkpoint', ({ step }) => saved.push(step));
     await cluster.join();
-    const joined = once(coordinator.events, 'step');
-    await joined;
+    await once(coordinator.events, 'step');
     expect(coordinator.status().run).toMatchObject({ step: 8, steps: 32, stepsPerEpoch: 11, imagesSeen: 8 * 32 });
     const report = await coordinator.report;
     expect(report).toMatchObject({ steps: 32, epochs: 3, imagesSeen: 32 * 32 });
