@@ -38,6 +38,7 @@ export class WeightsEncoder {
   #latest: SharedFrame[] = [];
   /** Earlier frames. Their memory is used again once all sockets have sent them. */
   #earlier: SharedFrame[] = [];
+  #latestStep = -1;
 
   /**
    * Returns the weights as frames, each of which is encoded when it is first needed. They are valid until all their sends
@@ -52,6 +53,8 @@ export class WeightsEncoder {
   ): StepWeights {
     this.#earlier.push(...this.#latest);
     this.#latest = [];
+    const fromStep = this.#latestStep;
+    this.#latestStep = step;
     const statistics = littleEndianBytes(movingStatistics);
     const gradientScales = published?.gradientScales;
     const scales = gradientScales === undefined ? [] : [littleEndianBytes(gradientScales)];
@@ -68,7 +71,13 @@ export class WeightsEncoder {
       once(() => {
         const differenceScales = littleEndianBytes(difference.scales);
         const integers = new Uint8Array(difference.integers.buffer);
-        return this.#frame({ type: 'weights-difference', step }, differenceScales, statistics, ...scales, integers);
+        return this.#frame(
+          { type: 'weights-difference', step, fromStep },
+          differenceScales,
+          statistics,
+          ...scales,
+          integers,
+        );
       });
     return {
       step,
@@ -76,7 +85,7 @@ export class WeightsEncoder {
       gradientScales,
       frameFor(kind, heldStep) {
         if (kind === 'own') return own();
-        return change !== undefined && heldStep >= 0 && heldStep === step - 1 ? change() : whole();
+        return change !== undefined && heldStep >= 0 && heldStep === fromStep ? change() : whole();
       },
     };
   }

@@ -51,10 +51,11 @@ export class PublishedWeights implements PublishedState {
   /**
    * Moves the published weights toward the coordinator's own after an update.
    * @param maxima largest absolute value of each array over the gradients of the update
+   * @param isShort whether the update ends a round with fewer steps than most: see gradientScalesAfter
    */
-  follow(own: Float32Array, maxima: Float32Array): void {
+  follow(own: Float32Array, maxima: Float32Array, isShort = false): void {
     const { weights: arrays } = this.#layout;
-    this.#gradientScales = gradientScalesAfter(maxima, this.#gradientScales);
+    this.#gradientScales = gradientScalesAfter(maxima, this.#gradientScales, isShort);
     this.#difference ??= { scales: new Float32Array(arrays.length), integers: new Int8Array(this.weights.length) };
     const { scales, integers } = this.#difference;
     for (const [index, { offset, size }] of arrays.entries()) {

@@ -32,6 +32,7 @@ const sidebar = [
       page('Training on several machines', 'several-machines.md'),
       page('Slow networks', 'slow-networks.md'),
       page('Train with browsers', 'browsers.md'),
+      page('Local steps', 'local-steps.md'),
       page('Checkpoints and resume', 'checkpoints.md'),
       page('Failures', 'failures.md'),
       page('Monitoring', 'monitoring.md'),

@@ -101,6 +101,12 @@ describe('the gradient scales of the next step', () => {
     expect([...gradientScalesAfter(Float32Array.of(127, 254), undefined)]).toEqual([1.5, 3]);
   });
 
+  it('do not shrink after a round with fewer local steps than most', () => {
+    const maximaOfRound = Float32Array.of(127, 254, 0);
+    expect([...gradientScalesAfter(maximaOfRound, Float32Array.of(2, 2, 5), true)]).toEqual([2, 3, 5]);
+    expect([...gradientScalesAfter(maximaOfRound, undefined, true)]).toEqual([1.5, 3, 0]);
+  });
+
   it('are the previous ones where the gradient was 0, or 0 if it always was', () => {
     expect([...gradientScalesAfter(Float32Array.of(0, 127), Float32Array.of(3, 4))]).toEqual([3, 1.5]);
     expect([...gradientScalesAfter(Float32Array.of(0, 127), undefined)]).toEqual([0, 1.5]);
