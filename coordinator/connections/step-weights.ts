@@ -38,7 +38,6 @@ export class WeightsEncoder {
   #latest: SharedFrame[] = [];
   /** Earlier frames. Their memory is used again once all sockets have sent them. */
   #earlier: SharedFrame[] = [];
-  #latestStep = -1;
 
   /**
    * Returns the weights as frames, each of which is encoded when it is first needed. They are valid until all their sends
@@ -53,8 +52,6 @@ export class WeightsEncoder {
   ): StepWeights {
     this.#earlier.push(...this.#latest);
     this.#latest = [];
-    const fromStep = this.#latestStep;
-    this.#latestStep = step;
     const statistics = littleEndianBytes(movingStatistics);
     const gradientScales = published?.gradientScales;
     const scales = gradientScales === undefined ? [] : [littleEndianBytes(gradientScales)];
@@ -71,6 +68,7 @@ export class WeightsEncoder {
       once(() => {
         const differenceScales = littleEndianBytes(difference.scales);
         const integers = new Uint8Array(difference.integers.buffer);
+        const { fromStep } = difference;
         return this.#frame(
           { type: 'weights-difference', step, fromStep },
           differenceScales,
@@ -85,7 +83,7 @@ export class WeightsEncoder {
       gradientScales,
       frameFor(kind, heldStep) {
         if (kind === 'own') return own();
-        return change !== undefined && heldStep >= 0 && heldStep === fromStep ? change() : whole();
+        return change !== undefined && heldStep === difference?.fromStep ? change() : whole();
       },
     };
   }

@@ -37,7 +37,7 @@ class Publisher {
 
   update(): void {
     this.#own = this.#own.map((value, i) => value + noise(this.step + 100)[i] / 50);
-    this.published.follow(this.#own, new Float32Array(arrayCount).fill(1 + this.step));
+    this.published.follow(this.#own, this.step, new Float32Array(arrayCount).fill(1 + this.step));
     this.step++;
   }
 
