@@ -21,6 +21,7 @@ export interface PartialSum {
 }
 
 export class GradientSum {
+  readonly #range: SliceRange;
   readonly #sliceCount: number;
   /** Partial sums whose siblings in the reduction tree are still missing, by the first slice of their range. */
   readonly #pending = new Map<number, { range: SliceRange; sum: Float32Array }>();
@@ -28,31 +29,41 @@ export class GradientSum {
   #sampleCount = 0;
   #total: Float32Array | undefined;
 
-  constructor(sliceCount: number) {
+  /**
+   * @param sliceCount number of slices of the run
+   * @param range aligned range to sum over; all slices by default
+   */
+  constructor(sliceCount: number, range: SliceRange = { first: 0, count: sliceCount }) {
+    this.#range = range;
     this.#sliceCount = sliceCount;
-    this.#reports = Array.from({ length: sliceCount });
+    this.#reports = Array.from({ length: range.count });
   }
 
   /** Adds a partial sum. The ranges of the added partial sums must not overlap. */
   add({ range, gradientSum, sampleCount, slices }: PartialSum): void {
-    for (const [index, report] of slices.entries()) this.#reports[range.first + index] = report;
+    for (const [index, report] of slices.entries()) this.#reports[range.first - this.#range.first + index] = report;
     this.#sampleCount += sampleCount;
     this.#merge(range, gradientSum);
   }
 
-  /** The sum over all slices; undefined until every slice has been added. */
-  get total(): Omit<PartialSum, 'range'> | undefined {
+  /** The sum over the whole range; undefined until every slice has been added. */
+  get total(): PartialSum | undefined {
     if (this.#total === undefined) return undefined;
-    return { gradientSum: this.#total, sampleCount: this.#sampleCount, slices: this.#reports };
+    return {
+      range: this.#range,
+      gradientSum: this.#total,
+      sampleCount: this.#sampleCount,
+      slices: this.#reports,
+    };
   }
 
   #merge(range: SliceRange, sum: Float32Array): void {
-    const relatives = relativesOf(range, this.#sliceCount);
-    if (relatives === undefined) {
+    if (sameRange(range, this.#range)) {
       this.#total = sum;
       return;
     }
-    const { parent, sibling } = relatives;
+    // Only the root of the tree has no relatives, and every range that contains others is in the tree.
+    const { parent, sibling } = relativesOf(range, this.#sliceCount)!;
     const waiting = this.#pending.get(sibling.first);
     if (waiting === undefined || !sameRange(waiting.range, sibling)) {
       this.#pending.set(range.first, { range, sum });
