@@ -22,6 +22,7 @@ import { describeRange, type SliceRange } from '../../shared/reduction/slices.js
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
 import type { JoiningWorker } from './handshake.js';
 import type { Records } from '../../shared/dataset/records.js';
+import { RelayedWorkers, type RelayedWorker } from './relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
 import type { WeightsFrame } from './weights-frame.js';
 
@@ -59,10 +60,20 @@ export interface ConnectionHandlers {
   onClockSample: (worker: WorkerConnection, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
   /** Called when the worker has received a shard. */
   onShardHeld: () => void;
+  /** Called when a relay has reported a worker for the first time, or the engine of a worker. */
+  onRelayed: (worker: RelayedWorker, isNew: boolean) => void;
+  onRelayedLeft: (worker: RelayedWorker, reason: string) => void;
   /** Called with each message after it has been handled. */
   onHandled: (message: Buffer) => void;
   /** Called once, when the connection has closed and nothing more will arrive. */
   onClosed: (reason: string) => void;
+}
+
+/** Describes the engine of a worker that offers these, before one has been chosen. */
+export function describeOffers(offers: readonly EngineIdentity[]): EngineIdentity {
+  if (offers.length === 1) return offers[0];
+  const fingerprint = offers.map((offer) => offer.fingerprint).join(' or ');
+  return { engine: 'auto', fingerprint, device: offers[0].device };
 }
 
 export class WorkerConnection implements WorkerView {
@@ -72,8 +83,9 @@ export class WorkerConnection implements WorkerView {
   readonly address: string;
   /** Id of the join link that the worker joined with; undefined if it presented another token or none. */
   readonly linkId: string | undefined;
-  /** Engines that the worker offers, in its order of preference. */
-  readonly offers: readonly EngineIdentity[];
+  /** The workers that compute behind this relay; undefined if this is an ordinary worker. */
+  readonly relayed: RelayedWorkers | undefined;
+  readonly #offers: readonly EngineIdentity[];
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
@@ -94,14 +106,21 @@ export class WorkerConnection implements WorkerView {
   readonly #shards: ShardSender;
   readonly #heartbeats: HeartbeatExchange;
 
-  constructor(id: number, joining: JoiningWorker, settings: ConnectionSettings, handlers: ConnectionHandlers) {
+  /** @param nextId returns an ID that no other worker has */
+  constructor(
+    nextId: () => number,
+    joining: JoiningWorker,
+    settings: ConnectionSettings,
+    handlers: ConnectionHandlers,
+  ) {
     const { socket, transport, hello, holder, address, failed } = joining;
     const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = settings;
-    this.id = id;
+    this.id = nextId();
     this.name = hello.name;
     this.address = address;
     this.linkId = holder?.link?.id;
-    this.offers = hello.engines;
+    this.relayed = hello.relay === true ? new RelayedWorkers(nextId) : undefined;
+    this.#offers = hello.engines;
     this.#socket = socket;
     this.#settings = settings;
     this.#handlers = handlers;
@@ -137,6 +156,16 @@ export class WorkerConnection implements WorkerView {
     });
   }
 
+  /** Number of workers that compute at the other end of the connection: 1, or the workers behind a relay. */
+  get parallelism(): number {
+    return this.relayed?.size ?? 1;
+  }
+
+  /** Engines that the worker offers, in its order of preference, or those that the workers behind a relay offer. */
+  get offers(): readonly EngineIdentity[] {
+    return this.relayed?.offers ?? this.#offers;
+  }
+
   /** The engine that the worker uses; undefined until the coordinator has chosen it. */
   get engine(): EngineIdentity | undefined {
     return this.#engine;
@@ -145,9 +174,10 @@ export class WorkerConnection implements WorkerView {
   /** Describes the worker's engine or, until it has been chosen, the engines that the worker offers. */
   get engineDescription(): EngineIdentity {
     if (this.#engine !== undefined) return this.#engine;
-    if (this.offers.length === 1) return this.offers[0];
-    const fingerprint = this.offers.map((offer) => offer.fingerprint).join(' or ');
-    return { engine: 'auto', fingerprint, device: this.offers[0].device };
+    const { offers, relayed } = this;
+    if (relayed === undefined) return describeOffers(offers);
+    const fingerprint = offers.map((offer) => offer.fingerprint).join(' or ');
+    return { engine: 'relay', fingerprint, device: relayed.size === 1 ? '1 worker' : `${relayed.size} workers` };
   }
 
   get bytesSent(): number {
@@ -181,6 +211,11 @@ export class WorkerConnection implements WorkerView {
   useEngine(engine: EngineIdentity): void {
     this.#engine = engine;
     this.send({ type: 'use-engine', fingerprint: engine.fingerprint });
+  }
+
+  /** Tells a relay which engine has been chosen for the run. */
+  announceEngine(fingerprint: string): void {
+    this.send({ type: 'use-engine', fingerprint });
   }
 
   /** Requests the partial sums over these ranges; sends the step's weights first if the worker does not have them. */
@@ -312,6 +347,16 @@ export class WorkerConnection implements WorkerView {
         return;
       case 'failure':
         return this.#failed(message);
+      case 'relayed-worker': {
+        const { worker, isNew } = this.#asRelay(message).report(message);
+        this.load.speed.parallelism = this.parallelism;
+        return this.#handlers.onRelayed(worker, isNew);
+      }
+      case 'relayed-worker-left': {
+        const worker = this.#asRelay(message).left(message);
+        this.load.speed.parallelism = Math.max(1, this.parallelism);
+        return this.#handlers.onRelayedLeft(worker, message.reason);
+      }
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
       case 'heartbeat':
@@ -321,6 +366,11 @@ export class WorkerConnection implements WorkerView {
       default:
         message satisfies never;
     }
+  }
+
+  #asRelay({ type }: { type: string }): RelayedWorkers {
+    if (this.relayed === undefined) throw new ProtocolError(`a worker that is not a relay sent a ${type}`);
+    return this.relayed;
   }
 
   #failed({ code, message }: FailureMessage): void {
@@ -334,7 +384,8 @@ export class WorkerConnection implements WorkerView {
     if (!this.#isMeasuring) throw new ProtocolError('a worker sent a measurement that was not requested');
     this.#isMeasuring = false;
     const unknown = speeds.find((speed) => !this.offers.some((offer) => offer.fingerprint === speed.fingerprint));
-    if (unknown !== undefined) {
+    // A relay may have lost the worker that measured this engine.
+    if (unknown !== undefined && this.relayed === undefined) {
       throw new ProtocolError(`a worker measured ${unknown.fingerprint}, which it does not offer`);
     }
     return new Map(speeds.map(({ fingerprint, imagesPerSecond }) => [fingerprint, imagesPerSecond]));

@@ -18,37 +18,29 @@ import type { WorkTracker } from './work-tracker.js';
 
 export type CollectedGradient = Omit<PartialSum, 'range'> & Recovery & ReturnType<StepContributions['summary']>;
 
-export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
+/** Work on slices with one step's weights, whose answers are partial sums. */
+export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   readonly step: number;
   readonly itemCount: number;
   readonly durations: ItemDurations;
-  readonly publish: (event: NewRunEvent) => void;
+  protected readonly scheduler: SliceScheduler;
+  protected readonly layout: ModelLayout;
   readonly #weights: WeightsFrame;
-  readonly #layout: ModelLayout;
-  readonly #scheduler: SliceScheduler;
-  readonly #sum: GradientSum;
-  readonly #contributions: StepContributions;
 
-  constructor(
-    weights: WeightsFrame,
-    layout: ModelLayout,
-    scheduler: SliceScheduler,
-    clock: Clock,
-    publish: (event: NewRunEvent) => void,
-  ) {
+  constructor(weights: WeightsFrame, layout: ModelLayout, scheduler: SliceScheduler) {
     this.step = weights.step;
     this.itemCount = scheduler.sliceCount;
     this.durations = scheduler.sliceDurations;
-    this.publish = publish;
+    this.scheduler = scheduler;
+    this.layout = layout;
     this.#weights = weights;
-    this.#layout = layout;
-    this.#scheduler = scheduler;
-    this.#sum = new GradientSum(scheduler.sliceCount);
-    this.#contributions = new StepContributions(clock);
   }
 
-  start(_work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.assignStep(workers, availableWorkers(workers, this.step));
+  abstract accept(worker: WorkerConnection, answer: GradientAnswer): void;
+  abstract result(recovery: Recovery): Result;
+
+  start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    return this.scheduler.assignStep(workers, availableWorkers(workers, this.step), work.wanted);
   }
 
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
@@ -56,11 +48,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 
   assignAgain(work: WorkTracker, ranges: readonly SliceRange[], workers: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker)));
-  }
-
-  probe(idle: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.probes(idle, this.step);
+    return this.scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker)));
   }
 
   send(worker: WorkerConnection, ranges: SliceRange[]): void {
@@ -78,7 +66,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
    */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
     const { range, sampleCount, slices, phases } = message as GradientMessage;
-    const { weightsSize, statisticsSize } = this.#layout;
+    const { weightsSize, statisticsSize } = this.layout;
     const values = floatsOf(payload, weightsSize + range.count * statisticsSize);
     return {
       range,
@@ -91,6 +79,29 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
       phases,
     };
   }
+}
+
+export class GradientJob extends SliceJob<CollectedGradient> {
+  readonly publish: (event: NewRunEvent) => void;
+  readonly #sum: GradientSum;
+  readonly #contributions: StepContributions;
+
+  constructor(
+    weights: WeightsFrame,
+    layout: ModelLayout,
+    scheduler: SliceScheduler,
+    clock: Clock,
+    publish: (event: NewRunEvent) => void,
+  ) {
+    super(weights, layout, scheduler);
+    this.publish = publish;
+    this.#sum = new GradientSum(scheduler.sliceCount);
+    this.#contributions = new StepContributions(clock);
+  }
+
+  probe(idle: readonly WorkerConnection[]): Assignment[] {
+    return this.scheduler.probes(idle, this.step);
+  }
 
   /** Adds an answer to the sum. Throws `diverged` if the answer contains a non-finite value. */
   accept(worker: WorkerConnection, answer: GradientAnswer): void {
@@ -98,7 +109,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
       this.#sum.add(answer);
       return isFinitePartialSum(answer);
     });
-    if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.#layout);
+    if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.layout);
     this.#contributions.add(worker, answer);
   }
 
@@ -111,4 +122,4 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 }
 
-type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;
+export type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;

@@ -8,7 +8,7 @@ export class WorkTracker {
   /** Ranges that each worker was assigned and has not answered. An item may be assigned to several workers. */
   readonly #assigned = new Map<number, readonly SliceRange[]>();
   /** Aligned ranges of the items to answer. */
-  readonly #wanted: SliceRange[] = [];
+  #wanted: readonly SliceRange[] = [];
   /** For each item, whether it has been answered; true for items that are not wanted. */
   readonly #isAnswered: boolean[];
   #remaining = 0;
@@ -20,13 +20,13 @@ export class WorkTracker {
     this.want(wanted);
   }
 
-  /** Adds items to answer, which must not be wanted already. */
+  /** Adds items to answer. They may have been answered before, but must not be unanswered now. */
   want(ranges: readonly SliceRange[]): void {
+    this.#wanted = [...this.#wanted.filter((range) => !this.#isComplete(range)), ...ranges];
     for (const { first, count } of ranges) {
       this.#isAnswered.fill(false, first, first + count);
       this.#remaining += count;
     }
-    this.#wanted.push(...ranges);
   }
 
   /** Aligned ranges of the items to answer, answered or not. */
@@ -106,6 +106,10 @@ export class WorkTracker {
     const isOpen = this.#isAnswered.map((isAnswered) => !isAnswered);
     for (const { first, count } of [...this.#assigned.values()].flat()) isOpen.fill(false, first, first + count);
     return isOpen;
+  }
+
+  #isComplete({ first, count }: SliceRange): boolean {
+    return !this.#isAnswered.slice(first, first + count).includes(false);
   }
 
   #hasAnswerIn({ first, count }: SliceRange): boolean {

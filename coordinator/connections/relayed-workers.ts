@@ -1,0 +1,80 @@
+// The workers that compute behind one relay, as the relay reports them.
+import { ProtocolError } from '../../shared/errors.js';
+import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import type { RelayedWorkerLeftMessage, RelayedWorkerMessage } from '../../shared/protocol/messages.js';
+
+/** Maximum number of workers behind one relay, which limits the memory that a relay can occupy. */
+const maxRelayedWorkers = 4096;
+
+/** A worker that computes behind a relay. */
+export interface RelayedWorker {
+  /** Unique among all workers of the run. */
+  readonly id: number;
+  readonly name: string;
+  /** Host and port of the worker's end of its connection to the relay. */
+  readonly address: string;
+  readonly offers: readonly EngineIdentity[];
+  /** The engine that the worker uses; undefined until it has been chosen. */
+  readonly engine: EngineIdentity | undefined;
+  readonly joinedAt: Date;
+}
+
+export class RelayedWorkers {
+  /** Workers by the ID that the relay has given them. */
+  readonly #workers = new Map<number, RelayedWorker>();
+  readonly #nextId: () => number;
+
+  /** @param nextId returns an ID that no other worker of the run has */
+  constructor(nextId: () => number) {
+    this.#nextId = nextId;
+  }
+
+  get size(): number {
+    return this.#workers.size;
+  }
+
+  get all(): readonly RelayedWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** The engines that at least one of the workers offers. */
+  get offers(): EngineIdentity[] {
+    const byFingerprint = new Map(this.all.flatMap(({ offers }) => offers.map((offer) => [offer.fingerprint, offer])));
+    return [...byFingerprint.values()];
+  }
+
+  /**
+   * Adds a worker, or updates its engine. Throws ProtocolError if it does not offer the engine that it uses, or if there
+   * are too many workers.
+   * @returns the worker, and whether it is new
+   */
+  report(message: RelayedWorkerMessage): { worker: RelayedWorker; isNew: boolean } {
+    const { id, name, address, engines, fingerprint } = message;
+    const known = this.#workers.get(id);
+    if (known === undefined && this.size >= maxRelayedWorkers) {
+      throw new ProtocolError(`a relay reports more than ${maxRelayedWorkers} workers`);
+    }
+    const engine = engines.find((offer) => offer.fingerprint === fingerprint);
+    if (engine === undefined && fingerprint !== null) {
+      throw new ProtocolError(`a relay reports that ${name} uses ${fingerprint}, which it does not offer`);
+    }
+    const worker = {
+      id: known?.id ?? this.#nextId(),
+      name,
+      address,
+      offers: engines,
+      engine,
+      joinedAt: known?.joinedAt ?? new Date(),
+    };
+    this.#workers.set(id, worker);
+    return { worker, isNew: known === undefined };
+  }
+
+  /** Removes a worker. Throws ProtocolError if the relay has not reported it. */
+  left({ id }: RelayedWorkerLeftMessage): RelayedWorker {
+    const worker = this.#workers.get(id);
+    if (worker === undefined) throw new ProtocolError(`a relay reports that worker ${id} left, which never joined`);
+    this.#workers.delete(id);
+    return worker;
+  }
+}
