@@ -8,6 +8,7 @@ import type { EngineName } from '../shared/engine-names.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
+import { openComputeSession } from './compute-session.js';
 import type { OpenLink } from './connection/coordinator-link.js';
 import { linkThreadTo } from './connection/start-link-thread.js';
 import { ThreadedLink } from './connection/threaded-link.js';
@@ -18,7 +19,7 @@ import { EngineSpeeds } from './measurement/engine-speeds.js';
 import { DiskSpeedCache } from './measurement/speed-cache.js';
 import type { WorkerEvents, WorkerSummary } from '../shared/worker/events.js';
 import { ReconnectingWorker } from './reconnecting-worker.js';
-import { WorkerSession, type SessionHandlers } from './session.js';
+import type { SessionHandlers } from './session.js';
 import { DiskShardCache } from './shards/disk-shard-cache.js';
 import { RunShards } from './shards/run-shards.js';
 import { noShardCache } from './shards/shard-cache.js';
@@ -104,7 +105,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     onFailure: (message) => void events.emit('measurementFailed', { message }),
   });
   const openSession = (handlers: SessionHandlers) =>
-    new WorkerSession({ name, token }, openLink, { devices, speeds }, shards, handlers);
+    openComputeSession({ name, token }, openLink, { devices, speeds }, shards, handlers);
   const worker = new ReconnectingWorker(openSession, { url, reconnectTimeoutMs, clock }, events);
 
   async function runAndClose(): Promise<WorkerSummary> {

@@ -24,6 +24,7 @@ import type { EngineModel } from './engine.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { PhaseTimer } from './phase-timer.js';
 import type { RunShards } from './shards/run-shards.js';
+import type { SessionWork } from './session.js';
 import { ShardClient } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
@@ -41,7 +42,7 @@ export interface RunWorkHandlers {
   onFailure: (error: unknown) => void;
 }
 
-export class RunWork {
+export class RunWork implements SessionWork {
   readonly shards: ShardClient;
   readonly maxMessageBytes: number;
   readonly #run: Welcome;

@@ -43,6 +43,11 @@ export class RelayedWorkers {
     return [...byFingerprint.values()];
   }
 
+  /** Returns the number of workers that offer an engine. */
+  countOffering(fingerprint: string): number {
+    return this.all.filter(({ offers }) => offers.some((offer) => offer.fingerprint === fingerprint)).length;
+  }
+
   /**
    * Adds a worker, or updates its engine. Throws ProtocolError if it does not offer the engine that it uses, or if there
    * are too many workers.
