@@ -4,7 +4,7 @@ import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { encodeFrame, floatsOf, OutgoingFrame } from '../shared/protocol/frame.js';
+import { encodeFrame, floatsOf } from '../shared/protocol/frame.js';
 import { ownMemoryOf } from '../shared/protocol/own-memory.js';
 import {
   maxCoordinatorMessageBytes,
@@ -22,6 +22,7 @@ import type { CoordinatorLink } from './connection/coordinator-link.js';
 import type { DeviceModels, ModelSpec } from './device-models.js';
 import type { EngineModel } from './engine.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
+import { OutgoingFrames } from './outgoing-frames.js';
 import { PhaseTimer } from './phase-timer.js';
 import type { RunShards } from './shards/run-shards.js';
 import type { SessionWork } from './session.js';
@@ -55,8 +56,7 @@ export class RunWork implements SessionWork {
   #queue: WorkQueue<SliceComputer> | undefined;
   /** Settles when the engines have been measured. */
   #measured: Promise<void> = Promise.resolve();
-  /** Frames that have been sent and can be reused. */
-  readonly #sentFrames: OutgoingFrame[] = [];
+  readonly #frames = new OutgoingFrames();
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
   /** The latest weights, followed by the moving statistics. */
@@ -183,7 +183,7 @@ export class RunWork implements SessionWork {
   async #sendPartialSum(computer: SliceComputer, request: ComputeMessage, range: SliceRange, receivedMs: number) {
     const { step, ranges, timed } = request;
     const startedMs = machineMs();
-    const frame = this.#takeFrame(computer.payloadFloats(range), range.count);
+    const frame = this.#frames.take(computer.payloadFloats(range), range.count);
     const { sampleCount, slices, times } = await computer.sumRange(step, range, frame.payload);
     const { waitMs, sendMs, preparations } = this.#timer.take();
     const phases = { waitMs, ...times.phases, sendMs };
@@ -196,17 +196,12 @@ export class RunWork implements SessionWork {
     const sent = this.#timer.sending();
     this.#link.send(sealed, () => {
       sent();
-      this.#sentFrames.push(frame);
+      this.#frames.giveBack(frame);
       // The next step most likely has the same ranges. Prepare it only after sending, because the whole run may be
       // waiting for this partial sum.
       if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(step + 1, ranges);
     });
     this.#handlers.onProgress({ step, images: sampleCount, slices: range.count });
-  }
-
-  #takeFrame(payloadFloats: number, headerItems: number): OutgoingFrame {
-    const index = this.#sentFrames.findIndex(({ payload }) => payload.length === payloadFloats);
-    return index === -1 ? new OutgoingFrame(payloadFloats, headerItems) : this.#sentFrames.splice(index, 1)[0];
   }
 
   /** Prepares for a step: does the part of the work that does not depend on the weights. */

@@ -89,9 +89,21 @@ export class Dispatcher {
     const signal = this.#signal;
     let stopListening = () => {};
     let giveUp = () => {};
+    const stop = () => {
+      signal.removeEventListener('abort', giveUp);
+      stopListening();
+      running.stop();
+      this.#current = undefined;
+    };
     try {
       return await new Promise<Result>((resolve, reject) => {
-        this.#current = { extend: (ranges) => running.extend(ranges), abandon: reject };
+        this.#current = {
+          extend: (ranges) => running.extend(ranges),
+          abandon(reason) {
+            stop();
+            reject(reason);
+          },
+        };
         giveUp = () => {
           if (signal.aborted && this.#pool.size === 0) reject(interruption(signal));
         };
@@ -108,10 +120,8 @@ export class Dispatcher {
         giveUp();
       });
     } finally {
-      signal.removeEventListener('abort', giveUp);
-      stopListening();
-      running.stop();
-      this.#current = undefined;
+      // After abandon(), the next job may be running already.
+      if (!running.isStopped) stop();
     }
   }
 
@@ -134,6 +144,7 @@ class RunningJob<Answer, Result> {
   readonly #watch: StragglerWatch;
   readonly #probes = new Map<number, SliceRange>();
   readonly #stragglers: Straggler[] = [];
+  #isStopped = false;
   #stopTimer: () => void = () => undefined;
 
   constructor(job: Job<Answer, Result>, pool: WorkerPool, clock: Clock, stragglerFactor: number) {
@@ -208,7 +219,12 @@ class RunningJob<Answer, Result> {
     handled(isAccepted);
   }
 
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
   stop(): void {
+    this.#isStopped = true;
     this.#stopTimer();
     this.#job.ended?.();
   }
