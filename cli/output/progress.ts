@@ -116,8 +116,14 @@ class EpochMeans {
   }
 }
 
-export function joinedLine({ name, fingerprint, workers }: { name: string; fingerprint: string; workers: number }) {
-  return `${name} joined (${fingerprint}), ${formatCount(workers, 'worker')} now`;
+export function joinedLine({
+  name,
+  fingerprint,
+  relay,
+  workers,
+}: Pick<RunEventOf<'worker-joined'>, 'name' | 'fingerprint' | 'relay' | 'workers'>): string {
+  const place = relay === undefined ? '' : ` behind ${relay}`;
+  return `${name} joined${place} (${fingerprint}), ${formatCount(workers, 'worker')} now`;
 }
 
 /** Tells which engine was chosen and, if the workers measured several, why. */

@@ -43,6 +43,12 @@ export class RelayedWorkers {
     return [...byFingerprint.values()];
   }
 
+  /** Describes the relay in place of an engine. */
+  get description(): EngineIdentity {
+    const fingerprint = this.offers.map((offer) => offer.fingerprint).join(' or ');
+    return { engine: 'relay', fingerprint, device: this.size === 1 ? '1 worker' : `${this.size} workers` };
+  }
+
   /** Returns the number of workers that offer an engine. */
   countOffering(fingerprint: string): number {
     return this.all.filter(({ offers }) => offers.some((offer) => offer.fingerprint === fingerprint)).length;

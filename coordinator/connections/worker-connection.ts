@@ -4,7 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
-import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import { describeOffers, type EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { HeartbeatExchange } from '../../shared/protocol/heartbeats/exchange.js';
 import {
@@ -18,8 +18,9 @@ import {
   type Shard,
   type TimingMessage,
 } from '../../shared/protocol/messages.js';
-import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
+import { assertGradientCounts } from './gradient-counts.js';
 import type { JoiningWorker } from './handshake.js';
 import type { Records } from '../../shared/dataset/records.js';
 import { RelayedWorkers, type RelayedWorker } from './relayed-workers.js';
@@ -67,13 +68,6 @@ export interface ConnectionHandlers {
   onHandled: (message: Buffer) => void;
   /** Called once, when the connection has closed and nothing more will arrive. */
   onClosed: (reason: string) => void;
-}
-
-/** Describes the engine of a worker that offers these, before one has been chosen. */
-export function describeOffers(offers: readonly EngineIdentity[]): EngineIdentity {
-  if (offers.length === 1) return offers[0];
-  const fingerprint = offers.map((offer) => offer.fingerprint).join(' or ');
-  return { engine: 'auto', fingerprint, device: offers[0].device };
 }
 
 export class WorkerConnection implements WorkerView {
@@ -174,10 +168,7 @@ export class WorkerConnection implements WorkerView {
   /** Describes the worker's engine or, until it has been chosen, the engines that the worker offers. */
   get engineDescription(): EngineIdentity {
     if (this.#engine !== undefined) return this.#engine;
-    const { offers, relayed } = this;
-    if (relayed === undefined) return describeOffers(offers);
-    const fingerprint = offers.map((offer) => offer.fingerprint).join(' or ');
-    return { engine: 'relay', fingerprint, device: relayed.size === 1 ? '1 worker' : `${relayed.size} workers` };
+    return this.relayed?.description ?? describeOffers(this.offers);
   }
 
   get bytesSent(): number {
@@ -400,27 +391,12 @@ export class WorkerConnection implements WorkerView {
     throw new ProtocolError(`a worker answered step ${step}, which it had not been assigned`);
   }
 
-  /**
-   * Checks the reported counts: the gradient sum is divided by the number of images, so a wrong count would scale the
-   * gradient of the whole step.
-   */
   #checkGradient(message: GradientMessage): void {
     this.#checkStep(message);
-    const { step, range, sampleCount, slices, phases } = message;
+    const { step, sampleCount, phases } = message;
     const { imagesPerSlice, clock } = this.#settings;
-    const images = range.count * imagesPerSlice;
-    if (sampleCount !== images || slices.length !== range.count) {
-      throw new ProtocolError(
-        `the gradient of ${describeRange(range)} covers ${images} images in ${range.count} slices, but the worker reports ` +
-          `${sampleCount} images in ${slices.length}`,
-      );
-    }
-    const wrong = slices.findIndex(({ correctCount }) => correctCount > imagesPerSlice);
-    if (wrong >= 0) {
-      const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
-      throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
-    }
+    assertGradientCounts(message, imagesPerSlice);
     const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
-    this.load.rangeAnswered(step, images, computeMs, clock.now());
+    this.load.rangeAnswered(step, sampleCount, computeMs, clock.now());
   }
 }
