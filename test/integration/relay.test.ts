@@ -1,11 +1,10 @@
 // Workers behind a relay compute the bits of workers that are connected to the coordinator, whatever happens to the relay.
 import { once } from 'node:events';
-import path from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation } from '../../coordinator/evaluation-run.js';
 import { startCoordinator } from '../../coordinator/main.js';
 import { startRelay, type Relay, type RelayAddress, type RelayOptions } from '../../relay/main.js';
-import type { LockstepError } from '../../shared/errors.js';
 import { startWorker, type WorkerOptions } from '../../worker/main.js';
 import { Cable } from '../support/cable.js';
 import { fakeEngine } from '../support/fake-engine.js';
@@ -131,28 +130,195 @@ describe('the weights are those of a run without relays', () => {
   });
 
   it.each([
-    ['while other workers go on', 1],
+    ['while another worker goes on', 1],
     ['while nobody else computes', 0],
   ])('when the connection of a relay is cut several times, %s', async (_, direct) => {
     const cluster = await clusterOf({ ...longRun, minWorkers: 2 + direct });
+    const { events, report } = cluster.coordinator;
     const cable = await cableTo(cluster.coordinator.port);
     const relay = await relayTo(cable.url);
-    let slices = 0;
-    const engine = fakeEngine({
-      beforeSlice: async () => {
-        if (++slices % 25 === 0) cable.drop();
-        await new Promise((resolve) => setTimeout(resolve, 2));
-      },
+    let cuts = 0;
+    let isCutting = false;
+    events.on('relay-joined', () => {
+      isCutting = false;
     });
-    await relay.join({ engine });
-    await relay.join({ engine: fakeEngine({ beforeSlice: () => new Promise((resolve) => setTimeout(resolve, 2)) }) });
-    for (let worker = 0; worker < direct; worker++) {
-      await cluster.join({ engine: fakeEngine({ beforeSlice: () => new Promise((done) => setTimeout(done, 10)) }) });
-    }
-    let lost = 0;
-    cluster.coordinator.events.on('relay-lost', () => lost++);
-    expect((await cluster.coordinator.report).weightsSha256).toBe(longSha256);
-    expect(lost).toBeGreaterThan(0);
+    // In the middle of a step: the relay has been sent its ranges.
+    events.on('broadcast', ({ step }) => {
+      if (step < 10 * (cuts + 1) || isCutting) return;
+      isCutting = true;
+      cuts++;
+      cable.drop();
+    });
+    await relay.join();
+    await relay.join();
+    for (let worker = 0; worker < direct; worker++) await cluster.join();
+    expect((await report).weightsSha256).toBe(longSha256);
+    expect(cuts).toBeGreaterThan(direct === 0 ? 4 : 0);
   });
 
+  it('when the coordinator is killed and resumed, and the relay and its workers stay', async () => {
+    const port = await freePort();
+    const options = { ...smallRun, ...longRun, port, dataset: clusterDataset, runDir: inFolder('resumed') };
+    const first = await startCoordinator({ ...options, minWorkers: 2, stopGraceMs: 0 });
+    const cable = await cableTo(port);
+    const relay = await relayTo(cable.url);
+    const worker = await relay.join();
+    await relay.join();
+    await steps({ coordinator: first }, 5);
+    // Nothing that the coordinator sends at its end arrives.
+    cable.cut();
+    first.stop();
+    await expect(first.report).rejects.toMatchObject({ code: 'interrupted' });
+    cable.drop();
+    cable.mend();
+    const second = await startCoordinator({ ...options, minWorkers: 2, resume: true });
+    expect(await second.report).toMatchObject({ weightsSha256: longSha256, workersJoined: 4, exact: true });
+    expect((await relay.relay.done).reason).toBe('the run has ended');
+    expect((await worker.done).reason).toBe('the run has ended');
+  });
+
+  it('when a worker behind a relay is a straggler, which another worker behind it helps', async () => {
+    const cluster = await clusterOf({ ...longRun, minWorkers: 2, stragglerFactor: 3 });
+    const relay = await relayTo(cluster.coordinator.url);
+    let slices = 0;
+    let release: () => void = () => undefined;
+    const late = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await relay.join({ engine: fakeEngine({ beforeSlice: () => (++slices > 40 ? late : undefined) }) });
+    await relay.join();
+    expect(await cluster.coordinator.report).toMatchObject({ weightsSha256: longSha256, stragglers: 0 });
+    release();
+  });
+});
+
+describe('a relay', () => {
+  it('evaluates a checkpoint like a worker', async () => {
+    const cluster = await clusterOf({ runDir: inFolder('evaluated') });
+    await cluster.join();
+    const { test } = await cluster.coordinator.report;
+    const checkpoint = inFolder('evaluated');
+    const evaluation = await startEvaluation({ checkpoint, dataset: clusterDataset, port: 0 });
+    const relay = await relayTo(evaluation.url);
+    const worker = await relay.join();
+    await relay.join();
+    const { loss, accuracy, engines } = await evaluation.report;
+    expect({ loss, accuracy }).toEqual({ loss: test!.loss, accuracy: test!.accuracy });
+    expect(engines[0]).toMatchObject({ fingerprint: 'fake/1' });
+    expect((await worker.done).reason).toBe('the evaluation has ended');
+  });
+
+  it('fetches each shard once, and only those that its workers need', async () => {
+    const cluster = await clusterOf({ ...longRun, minWorkers: 3, replicas: 1 });
+    const relay = await relayTo(cluster.coordinator.url);
+    await relay.join();
+    await relay.join();
+    await cluster.join();
+    await steps(cluster, 3);
+    const status = cluster.coordinator.status();
+    const held = status.workers.flatMap(({ shards }) => shards);
+    expect(held.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('has its workers measure their engines, from which the coordinator chooses one', async () => {
+    const named = (fingerprint: string, sliceMs: number) => {
+      const engine = fakeEngine({
+        fingerprint,
+        beforeSlice: () => new Promise((resolve) => setTimeout(resolve, sliceMs)),
+      });
+      return { ...engine, identity: { ...engine.identity, engine: fingerprint.split('/')[0] } };
+    };
+    const cluster = await clusterOf({ minWorkers: 3 });
+    const chosen = once(cluster.coordinator.events, 'engine-chosen');
+    const relay = await relayTo(cluster.coordinator.url);
+    await relay.join({ engine: [named('slow/1', 40), named('quick/1', 1)] });
+    await relay.join({ engine: [named('slow/1', 40), named('quick/1', 1)] });
+    await cluster.join({ engine: named('slow/1', 40), name: 'attic' });
+    expect((await chosen)[0]).toMatchObject({ fingerprint: 'quick/1', workersWithout: ['attic'] });
+    const report = await cluster.coordinator.report;
+    expect(report.exact).toBe(false);
+    expect(report.engines).toEqual(
+      expect.arrayContaining([
+        { engine: 'quick', fingerprint: 'quick/1', workers: 2 },
+        { engine: 'slow', fingerprint: 'slow/1', workers: 1 },
+      ]),
+    );
+  });
+
+  it('refuses workers that an exact run cannot use, and reports others', async () => {
+    const cluster = await clusterOf({ ...longRun, exact: true, fingerprint: 'fake/1' });
+    const relay = await relayTo(cluster.coordinator.url);
+    const other = await relay.join({ engine: fakeEngine({ fingerprint: 'fake/2' }) });
+    await expect(other.done).rejects.toThrow('the run is exact and uses fake/1, but this worker offers fake/2');
+    await relay.join();
+    expect(await cluster.coordinator.report).toMatchObject({ exact: true, weightsSha256: longSha256 });
+  });
+
+  it('says goodbye to its workers when it is stopped', async () => {
+    const cluster = await clusterOf();
+    const relay = await relayTo(cluster.coordinator.url);
+    const worker = await relay.join({ engine: fakeEngine({ beforeSlice: () => new Promise(() => undefined) }) });
+    await once(cluster.coordinator.events, 'worker-joined');
+    relay.relay.stop('enough');
+    expect(await relay.relay.done).toMatchObject({ reason: 'enough' });
+    expect(await worker.done).toMatchObject({ reason: 'enough' });
+  });
+
+  it('serves its health and its workers', async () => {
+    const cluster = await clusterOf({ minWorkers: 2 });
+    const relay = await relayTo(cluster.coordinator.url, { name: 'rack' });
+    const get = (page: string) => fetch(`http://127.0.0.1:${relay.port}${page}`);
+    expect((await get('/readyz')).status).toBe(503);
+    await relay.join({ name: 'attic' });
+    await once(cluster.coordinator.events, 'worker-joined');
+    expect((await get('/readyz')).status).toBe(200);
+    const { coordinator } = cluster;
+    expect(await (await get('/status')).json()).toMatchObject({
+      relay: { name: 'rack', coordinator: coordinator.url },
+      workers: [{ name: 'attic', engine: 'fake' }],
+    });
+  });
+});
+
+describe('who may be a relay', () => {
+  const inTokens = { worker: 'c2d5a1f09b7e4d38a1b2', relay: '77aa31e0b92c4f5177aa', owner: '5b9d1c7e3f024a86aa55' };
+  const tokens = Object.entries(inTokens).map(([role, token]) => `${role} ${role} ${token}\n`);
+
+  /** Starts a run that knows these tokens, and a relay with a token of its own. */
+  async function relayWith(coordinatorToken: string): Promise<Relay> {
+    await writeFile(inFolder('tokens'), tokens.join(''));
+    const { coordinator } = await clusterOf({ tokenFile: inFolder('tokens') });
+    const relay = await startRelay({ url: coordinator.url, port: 0, cache: null, coordinatorToken });
+    closing.push(() => {
+      relay.stop('the test has ended');
+      return relay.done.catch(() => undefined);
+    });
+    return relay;
+  }
+
+  it.each(['relay', 'owner'] as const)('is who has a token of the role %s', async (role) => {
+    const relay = await relayWith(inTokens[role]);
+    await once(relay.events, 'listening');
+  });
+
+  it('is not who has a token of the role worker', async () => {
+    const { done } = await relayWith(inTokens.worker);
+    await expect(done).rejects.toThrow('has the role worker, which may not join as a relay: use a relay token');
+  });
+
+  it('is not who connects to a relay', async () => {
+    const { coordinator } = await clusterOf();
+    const first = await relayTo(coordinator.url);
+    const second = await startRelay({ url: first.url, port: 0, cache: null });
+    await expect(second.done).rejects.toThrow('relays connect only to a coordinator: give the URL of the coordinator');
+  });
+
+  it('decides which tokens its workers need', async () => {
+    const { coordinator } = await clusterOf();
+    const relay = await relayTo(coordinator.url, { token: inTokens.worker });
+    const stranger = await relay.join();
+    await expect(stranger.done).rejects.toThrow('the worker presented no token');
+    await relay.join({ token: inTokens.worker });
+    expect((await coordinator.report).weightsSha256).toBe(shortSha256);
+  });
 });
