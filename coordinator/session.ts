@@ -306,7 +306,7 @@ export class CoordinatorSession {
     for (const worker of this.pool.connections) {
       // A relay applies the rules to its own workers.
       if (worker.relayed !== undefined) {
-        if (fingerprint !== null) worker.announceEngine(fingerprint);
+        if (fingerprint !== null) worker.send({ type: 'use-engine', fingerprint });
         continue;
       }
       const refusal = this.engine.refusalOf(worker.offers, worker.linkId !== undefined);

@@ -50,6 +50,8 @@ function showEvents({ events, totalSteps }: Coordinator, printer: RateLimitedPri
   events.on('partial-weights', (event) => printer.warning(partialWeightsLine(event)));
   events.on('waiting', ({ workers, needed }) => printer.line(`waiting for workers: ${workers} of ${needed} connected`));
   events.on('worker-joined', (event) => printer.line(joinedLine(event)));
+  events.on('relay-joined', ({ name }) => printer.line(`relay ${name} connected`));
+  events.on('relay-lost', ({ name, reason }) => printer.line(`relay ${name} disconnected (${reason})`));
   events.on('measuring-engines', ({ engines, workers }) =>
     printer.line(`measuring ${engines.join(', ')} on ${formatCount(workers, 'worker')}`),
   );

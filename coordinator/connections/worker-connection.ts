@@ -204,11 +204,6 @@ export class WorkerConnection implements WorkerView {
     this.send({ type: 'use-engine', fingerprint: engine.fingerprint });
   }
 
-  /** Tells a relay which engine has been chosen for the run. */
-  announceEngine(fingerprint: string): void {
-    this.send({ type: 'use-engine', fingerprint });
-  }
-
   /** Requests the partial sums over these ranges; sends the step's weights first if the worker does not have them. */
   compute(weights: WeightsFrame, ranges: SliceRange[]): void {
     this.#sendWeights(weights);

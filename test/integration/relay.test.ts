@@ -264,6 +264,29 @@ describe('a relay', () => {
     expect(await worker.done).toMatchObject({ reason: 'enough' });
   });
 
+  it('is in the status with its workers, as in the events and the metrics', async () => {
+    const cluster = await clusterOf({ ...longRun, minWorkers: 3 });
+    const { coordinator } = cluster;
+    const relay = await relayTo(coordinator.url, { name: 'rack' });
+    expect(coordinator.status().workers).toMatchObject([{ name: 'rack', relayedWorkers: 0, state: 'idle' }]);
+    const joined = once(coordinator.events, 'worker-joined');
+    await relay.join({ name: 'one' });
+    expect((await joined)[0]).toMatchObject({ name: 'one', relay: 'rack', workers: 1 });
+    await relay.join({ name: 'two' });
+    await cluster.join({ name: 'attic' });
+    await steps(cluster, 2);
+    const { workers } = coordinator.status();
+    expect(workers.map(({ name, engine, relay: of, relayedWorkers }) => [name, engine, of, relayedWorkers])).toEqual([
+      ['rack', 'relay', null, 2],
+      ['one', 'fake', 'rack', null],
+      ['two', 'fake', 'rack', null],
+      ['attic', 'fake', null, null],
+    ]);
+    const metrics = await (await fetch(`http://127.0.0.1:${coordinator.port}/metrics`)).text();
+    expect(metrics).toContain('lockstep_relay_workers{relay="rack"} 2');
+    expect(metrics).toContain('lockstep_worker_info{worker="one",engine="fake",device="a fake device",relay="rack"} 1');
+  });
+
   it('serves its health and its workers', async () => {
     const cluster = await clusterOf({ minWorkers: 2 });
     const relay = await relayTo(cluster.coordinator.url, { name: 'rack' });
