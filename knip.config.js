@@ -9,10 +9,15 @@ export default ({ production }) => ({
     'datasets/images/import-process.ts!',
     'worker/**/*-thread.ts!',
     'web/*/main.{ts,tsx}!',
+    'web/tab/start-worker.ts!',
+    'worker/browser/{compute,link}.ts!',
+    // Builds for browsers use them instead of the files for Node.
+    '**/*.browser.ts!',
     'examples/*.ts',
     'test/bench/{main,*-worker,*-reader}.ts',
     'test/support/{*.mjs,wasm-page.ts}',
     'test/worker/browser/programs/*.ts',
+    'test/web/join/scripted-start-worker.ts',
     '**/build.mjs',
   ],
   // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.

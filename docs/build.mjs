@@ -17,5 +17,7 @@ if (!existsSync(path.join(docs, 'node_modules'))) run('npm', ['ci', '--no-audit'
 
 run(process.execPath, [path.join(docs, 'check-links.mjs')], root);
 run(process.execPath, [path.join(docs, 'generate-options.mjs')], docs);
+// The second run writes into a subfolder of the first one's output.
 run('npx', ['--no-install', 'typedoc'], docs);
+run('npx', ['--no-install', 'typedoc', '--options', 'typedoc.browser.json'], docs);
 run('npx', ['--no-install', 'vitepress', 'build', '.'], docs);

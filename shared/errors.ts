@@ -45,6 +45,18 @@ export class LockstepError extends Error {
   }
 }
 
+/** The coordinator refused a worker. */
+export class RefusedError extends LockstepError {
+  override readonly name = 'RefusedError';
+  /** Code of the refusal (see the protocol's messages). */
+  readonly refusal: string;
+
+  constructor(refusal: string, message: string) {
+    super('refused', message);
+    this.refusal = refusal;
+  }
+}
+
 /** Violation of the protocol by the other side of a connection, which is then closed. */
 export class ProtocolError extends LockstepError {
   override readonly name = 'ProtocolError';

@@ -1,6 +1,7 @@
 // Tests the package as users install it: its files, its public API, and its use in a project without other packages.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../shared/dataset/cifar10.js';
@@ -31,7 +32,7 @@ describe('the package', () => {
 
   it.each([
     ['README.md', 1],
-    ['docs/library.md', 6],
+    ['docs/library.md', 7],
   ])('compiles with the examples in %s', (page, count) => {
     const text = readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
     const examples = text.match(/(?<=```ts\n)[^]+?(?=```)/g) ?? [];
@@ -61,6 +62,46 @@ describe('the package', () => {
     const ran = spawnSync(process.execPath, ['user.js'], { cwd: inProject(), encoding: 'utf8' });
     expect(ran.stderr).toBe('');
     expect(JSON.parse(ran.stdout)).toEqual({ steps: 2, hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  });
+
+  describe('lockstep/browser', () => {
+    /** Options of a project that knows browsers, and not Node.js. */
+    const forBrowsers = ['--lib', 'es2022,dom', '--types', ''];
+
+    it('exports every type that its exported declarations mention, and needs only the types of browsers', () => {
+      const { names, unexportedTypes } = readPublicApi(
+        inProject('node_modules/lockstep/dist/web/tab/start-worker.d.ts'),
+      );
+      expect(names).toEqual(expect.arrayContaining(['BrowserWorkerEvents', 'EngineIdentity', 'WorkerSummary']));
+      expect(unexportedTypes).toEqual([]);
+      const page = `
+        import { BrowserWorkerError, startWorker, type BrowserWorker } from 'lockstep/browser';
+        const worker: BrowserWorker = startWorker('wss://lab.example.org', { token: 'join-…', scripts: '/lockstep/' });
+        const forget = worker.on('progress', ({ step, images }) => document.body.append(\`\${step}: \${images}\`));
+        worker.done.then(({ images }) => images.toFixed(), (error) => error instanceof BrowserWorkerError && error.code);
+        forget();
+        // @ts-expect-error: the step is a number; if the package's types were lost, it could be anything
+        worker.on('progress', ({ step }) => step.length);
+      `;
+      expect(
+        compile({ page, reexports: `export { ${names.join(', ')} } from 'lockstep/browser';` }, ...forBrowsers),
+      ).toBe('');
+    });
+
+    it('exports what the declarations promise, as files that import only each other', () => {
+      const folder = 'node_modules/lockstep/dist/browser';
+      const library = readFileSync(inProject(folder, 'index.js'), 'utf8');
+      const exported = [...library.matchAll(/\bas (\w+)/g)].map(([, name]) => name);
+      expect(exported.toSorted()).toEqual(['BrowserWorkerError', 'startWorker']);
+      const scripts = packageFiles().filter((file) => /^dist\/browser\/.*\.js$/.test(file));
+      const imports = scripts.flatMap((file) =>
+        [...readFileSync(inProject('node_modules/lockstep', file), 'utf8').matchAll(/\b(?:from|import)"([^"]+)"/g)].map(
+          ([, imported]) => path.join('dist/browser', imported),
+        ),
+      );
+      expect(imports.length).toBeGreaterThan(5);
+      expect(imports.filter((imported) => !scripts.includes(imported))).toEqual([]);
+    });
   });
 
   it('runs `lockstep start` with an empty home directory and only Node.js on the path', () => {

@@ -1,7 +1,7 @@
 // Joins a coordinator, and rejoins with backoff whenever the connection is lost, until the coordinator says goodbye.
 import type { Clock } from '../shared/clock.js';
 import { totalStepsOf } from '../shared/config/config.js';
-import { LockstepError } from '../shared/errors.js';
+import { LockstepError, RefusedError } from '../shared/errors.js';
 import type { WorkerEventSink, WorkerSummary } from '../shared/worker/events.js';
 import { reconnectDelayMs } from './connection/reconnect-delay.js';
 import type { SessionEnd, SessionHandlers, WorkerSession } from './session.js';
@@ -61,7 +61,7 @@ export class ReconnectingWorker {
           return this.#summary(end.reason);
         case 'refusal':
           if (end.code === 'finished') return this.#summary(end.message);
-          throw new LockstepError('refused', `${url} refused this worker (${end.code}): ${end.message}`);
+          throw new RefusedError(end.code, `${url} refused this worker (${end.code}): ${end.message}`);
         case 'lost':
           if (end.isFinal) throw new LockstepError('refused', `cannot join ${url}: ${end.reason}`);
           await this.#waitToReconnect(end.reason);

@@ -14,18 +14,18 @@ export interface Platform {
    * Returns monotonic time in milliseconds, by a clock that all threads and processes on the machine share.
    * (performance.now() starts at 0 in each thread.)
    */
-  machineMs(): number;
+  machineMs: () => number;
   /** Lets the process exit while this timer is running. */
-  unref(timer: ReturnType<typeof setInterval>): void;
+  unref: (timer: ReturnType<typeof setInterval>) => void;
   /** Resolves after the messages and socket data that are already waiting have been handled. */
-  yieldToEvents(): Promise<void>;
-  createSha256(): Sha256;
+  yieldToEvents: () => Promise<void>;
+  createSha256: () => Sha256;
   /** Returns memory with arbitrary contents. */
-  allocate(bytes: number): Uint8Array<ArrayBuffer>;
+  allocate: (bytes: number) => Uint8Array<ArrayBuffer>;
   /** Returns memory for a large message, filled with zeros: memory that the connection's thread can read, if possible. */
-  allocateMessage(bytes: number): ArrayBufferLike;
+  allocateMessage: (bytes: number) => ArrayBufferLike;
   /** Size of this thread's buffers in bytes. */
-  bufferBytes(): number;
+  bufferBytes: () => number;
   /** Collects this thread's young generation; undefined where garbage cannot be collected on request. */
   readonly collectYoungGeneration: (() => void) | undefined;
 }

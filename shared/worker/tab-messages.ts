@@ -16,7 +16,7 @@ export interface TabWorkerSettings {
 export type TabCacheKind = 'opfs' | 'cache-api' | 'none';
 
 /** The worker's events, each with one argument. */
-export type TabWorkerEvents = { [Type in keyof WorkerEvents]: WorkerEvents[Type][0] } & {
+export type BrowserWorkerEvents = { [Type in keyof WorkerEvents]: WorkerEvents[Type][0] } & {
   /** The worker has opened its cache. */
   cacheOpened: { kind: TabCacheKind };
   /** The worker has left the run until it is resumed. */
@@ -35,6 +35,9 @@ export type PageMessage =
   | { type: 'stop'; reason: string };
 
 export type TabWorkerMessage =
-  | { [Type in keyof TabWorkerEvents]: { type: 'event'; name: Type; event: TabWorkerEvents[Type] } }[keyof TabWorkerEvents]
+  | {
+      [Type in keyof BrowserWorkerEvents]: { type: 'event'; name: Type; event: BrowserWorkerEvents[Type] };
+    }[keyof BrowserWorkerEvents]
   | { type: 'finished'; summary: WorkerSummary }
-  | { type: 'failed'; code: ErrorCode; message: string };
+  /** `refusal` is the code of the coordinator's refusal, if that is why. */
+  | { type: 'failed'; code: ErrorCode; message: string; refusal?: string | undefined };

@@ -3,12 +3,14 @@ import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 import { benchFeed } from './feed.js';
 import { benchPeers } from './peers/peers.js';
+import { benchTabs } from './tabs.js';
 
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   dashboard: benchDashboard,
   exchange: benchExchange,
   feed: benchFeed,
   peers: benchPeers,
+  tabs: benchTabs,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

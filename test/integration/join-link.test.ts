@@ -5,12 +5,13 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, request, type IncomingMessage } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import path from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startCoordinator, type CoordinatorOptions } from '../../coordinator/main.js';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import type { Worker } from '../../worker/main.js';
-import { runCli, startCli } from '../support/cli.js';
+import { browserNames, openBrowserOrReason, type Tab } from '../support/browsers.js';
+import { runCli, startCli, type CliProcess } from '../support/cli.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { freePort } from '../support/free-port.js';
@@ -254,50 +255,72 @@ async function textIn(folder: string): Promise<string> {
 describe('the command line', () => {
   const recipe = ['--depth', '8', '--initial-filters', '4', '--batch-size', '32', '--steps', '4'];
 
-  it('prints the link once, and neither the logs, status, metrics and files nor any request contain its token', async () => {
-    await writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 100, testImages: 50 }));
-    const [port, runDirectory] = [await freePort(), inFolder('secret')];
-    const { port: publicPort, requests } = await recordingProxy(port);
-    const publicUrl = `http://127.0.0.1:${publicPort}`;
-    const owner = '5b9d1c7e3f024a86aa55';
-    const place = ['--data', inFolder('images'), '--run-dir', runDirectory, '--port', String(port)];
-    const browsers = ['--join-link', '--public-url', publicUrl];
-    const args = ['coordinator', ...recipe, ...place, ...browsers, '--min-workers', '2'];
-    const coordinator = startCli(args, { LOCKSTEP_TOKEN: owner });
-    await coordinator.says('waiting for workers');
-    const [link] = /https?:\/\/[^ \n]*\/join[^ \n]*/.exec(coordinator.output())!;
-    const token = link.slice(`${publicUrl}/join#`.length);
-    expect(link).toMatch(/\/join#join-[0-9a-f]{16}-\d+-64-[\w-]{43}$/);
-    expect(coordinator.output()).toContain('engine: wasm, because browsers have no other');
-    expect(coordinator.output()).toContain('▄▄▄▄▄');
-    const join = (environment: NodeJS.ProcessEnv) =>
-      startCli(['worker', publicUrl.replace('http', 'ws'), '--engine', 'wasm', '--no-cache'], environment);
-    const first = join({ LOCKSTEP_TOKEN: token });
-    await coordinator.says(' joined ');
-    const forged = join({ LOCKSTEP_TOKEN: `${token.slice(0, -4)}AAAA` });
-    expect(await forged.exited).toBe(1);
-    const [, id] = token.split('-');
-    const authorization = `Bearer ${owner}`;
-    const pages = ['/status', '/metrics', '/', '/session', '/join', `/join/about?link=${id}`, '/healthz', '/readyz'];
-    const answers = await Promise.all(
-      pages.map(async (page) => {
-        const response = await fetch(`${publicUrl}${page}`, { headers: { authorization } });
-        return `${JSON.stringify([...response.headers])}\n${await response.text()}`;
-      }),
-    );
-    const onDashboard = await fetch(`${publicUrl}/join-link`, { headers: { authorization } });
-    expect(await onDashboard.json()).toMatchObject({ url: link, workers: 1 });
-    const second = join({ LOCKSTEP_TOKEN: owner });
-    expect(await Promise.all([coordinator, first, second].map(({ exited }) => exited))).toEqual([0, 0, 0]);
-    const logs = [coordinator, first, second, forged].map((process_) => process_.output()).join('\n');
-    expect(logs.split(token)).toHaveLength(2);
-    const written = [logs.replace(link, ''), await textIn(runDirectory), ...answers, ...requests].join('\n');
-    expect(written).toContain('"weightsSha256"');
-    expect(written).toContain('lockstep_step_duration_seconds');
-    expect(requests.filter((each) => each.includes('/worker'))).toHaveLength(3);
-    // The signature is what makes a token: without it, the rest is of no use.
-    for (const secret of [token, token.slice(-43)]) expect(written).not.toContain(secret);
-  });
+  beforeAll(() => writeCifar10(inFolder('images'), synthesizeDataset({ trainingImages: 100, testImages: 50 })));
+
+  it.for(['a Node worker', ...browserNames] as const)(
+    'prints the link once. When %s has joined with it, neither logs, status, metrics and files nor any request contain its token',
+    async (kind, context) => {
+      const browser =
+        kind === 'a Node worker' ? undefined : await openBrowserOrReason(kind, 'the token of a join link');
+      if (typeof browser === 'string') {
+        context.skip(browser);
+        return;
+      }
+      onTestFinished(() => browser?.close());
+      const [port, runDirectory] = [await freePort(), inFolder(`secret from ${kind}`)];
+      const { port: publicPort, requests } = await recordingProxy(port);
+      const publicUrl = `http://127.0.0.1:${publicPort}/train`;
+      const owner = '5b9d1c7e3f024a86aa55';
+      const place = ['--data', inFolder('images'), '--run-dir', runDirectory, '--port', String(port)];
+      const browsers = ['--join-link', '--public-url', publicUrl];
+      const args = ['coordinator', ...recipe, ...place, ...browsers, '--min-workers', '2'];
+      const coordinator = startCli(args, { LOCKSTEP_TOKEN: owner });
+      await coordinator.says('waiting for workers');
+      const [link] = /https?:\/\/[^ \n]*\/join[^ \n]*/.exec(coordinator.output())!;
+      const token = link.slice(`${publicUrl}/join#`.length);
+      expect(link).toMatch(/\/join#join-[0-9a-f]{16}-\d+-64-[\w-]{43}$/);
+      expect(coordinator.output()).toContain('engine: wasm, because browsers have no other');
+      expect(coordinator.output()).toContain('▄▄▄▄▄');
+      const join = (environment: NodeJS.ProcessEnv) =>
+        startCli(['worker', publicUrl.replace('http', 'ws'), '--engine', 'wasm', '--no-cache'], environment);
+      let first: CliProcess | undefined;
+      let tab: Tab | undefined;
+      if (browser === undefined) {
+        first = join({ LOCKSTEP_TOKEN: token });
+      } else {
+        tab = await browser.openTab();
+        await tab.goto(link);
+        await tab.click('button.start');
+      }
+      await coordinator.says(' joined ');
+      const forged = join({ LOCKSTEP_TOKEN: `${token.slice(0, -4)}AAAA` });
+      expect(await forged.exited).toBe(1);
+      const [, id] = token.split('-');
+      const authorization = `Bearer ${owner}`;
+      const pages = ['/status', '/metrics', '/', '/session', '/join', `/join/about?link=${id}`, '/healthz', '/readyz'];
+      const answers = await Promise.all(
+        pages.map(async (page) => {
+          const response = await fetch(`${publicUrl}${page}`, { headers: { authorization } });
+          return `${JSON.stringify([...response.headers])}\n${await response.text()}`;
+        }),
+      );
+      const onDashboard = await fetch(`${publicUrl}/join-link`, { headers: { authorization } });
+      expect(await onDashboard.json()).toMatchObject({ url: link, workers: 1 });
+      const second = join({ LOCKSTEP_TOKEN: owner });
+      const processes = [coordinator, second, ...(first === undefined ? [] : [first])];
+      for (const { exited } of processes) expect(await exited).toBe(0);
+      expect(tab?.problems ?? []).toEqual([]);
+      const logs = [...processes, forged].map((process_) => process_.output()).join('\n');
+      expect(logs.split(token)).toHaveLength(2);
+      const written = [logs.replace(link, ''), await textIn(runDirectory), ...answers, ...requests].join('\n');
+      expect(written).toContain('"weightsSha256"');
+      expect(written).toContain('lockstep_step_duration_seconds');
+      expect(requests.filter((each) => each.includes('/worker'))).toHaveLength(3);
+      // The signature is what makes a token: without it, the rest is of no use.
+      for (const secret of [token, token.slice(-43)]) expect(written).not.toContain(secret);
+      expect(requests.filter((each) => /^referer$/im.test(each))).toEqual([]);
+    },
+  );
 
   it('prints the same link after a restart, only an event with --json, and nothing with --quiet', async () => {
     const place = ['--run-dir', inFolder('printed'), '--port', '0', '--join-link'];

@@ -1,6 +1,5 @@
 // Chromium and Firefox behind one small interface, for tests of pages that must work in both.
 import type { CDPSession } from 'playwright-core';
-import { expect } from 'vitest';
 import { messageOf } from '../../shared/errors.js';
 import { openChromiumOrReason, openPageIn } from './chromium.js';
 import { openFirefoxOrReason } from './firefox.js';
@@ -22,6 +21,8 @@ export interface Tab {
   /** Returns the value of an expression, or what its promise resolves to. */
   evaluate<Value>(expression: string): Promise<Value>;
   click(selector: string): Promise<void>;
+  /** Shows this tab, which hides the others. */
+  show(): Promise<void>;
   /** Waits until the page shows this text. */
   waitForText(text: string | RegExp): Promise<void>;
   /** The Chrome DevTools Protocol, which Firefox does not have. */
@@ -30,27 +31,32 @@ export interface Tab {
 }
 
 export interface BrowserOptions {
-  /** Command-line arguments. */
-  chromiumFlags?: readonly string[];
   /** Values of `about:config`. */
   firefoxPreferences?: Readonly<Record<string, string | number | boolean>>;
+  /** A host name that resolves to 127.0.0.1. Browsers do not trust it as they trust loopback addresses. */
+  namedHost?: string;
+  ignoreCertificateErrors?: boolean;
 }
 
 /** Opens a browser, which the caller must close. Returns the reason to skip if it is not installed. */
 export async function openBrowserOrReason(
   name: BrowserName,
   what: string,
-  { chromiumFlags, firefoxPreferences }: BrowserOptions = {},
+  options: BrowserOptions = {},
 ): Promise<TestBrowser | string> {
   return name === 'Chromium'
-    ? chromiumOrReason(`${what} in Chromium`, chromiumFlags)
-    : firefoxOrReason(`${what} in Firefox`, firefoxPreferences);
+    ? chromiumOrReason(`${what} in Chromium`, options)
+    : firefoxOrReason(`${what} in Firefox`, options);
 }
 
-async function chromiumOrReason(what: string, flags?: readonly string[]): Promise<TestBrowser | string> {
+async function chromiumOrReason(
+  what: string,
+  { namedHost, ignoreCertificateErrors = false }: BrowserOptions,
+): Promise<TestBrowser | string> {
+  const flags = namedHost === undefined ? [] : [`--host-resolver-rules=MAP ${namedHost} 127.0.0.1`];
   const browser = await openChromiumOrReason(what, flags);
   if (typeof browser === 'string') return browser;
-  const context = await browser.newContext();
+  const context = await browser.newContext({ ignoreHTTPSErrors: ignoreCertificateErrors });
   return {
     openTab: async () => {
       const { page, problems } = await openPageIn(context);
@@ -61,7 +67,9 @@ async function chromiumOrReason(what: string, flags?: readonly string[]): Promis
         reload: async () => void (await page.reload()),
         evaluate,
         click: (selector) => page.click(selector),
-        waitForText: (text) => waitForText(text, evaluate),
+        show: () => page.bringToFront(),
+        // Hidden pages draw no frames, at which the functions would be called otherwise.
+        waitForText: async (text) => void (await page.waitForFunction(showsText(text), undefined, { polling: 50 })),
         devTools: await context.newCDPSession(page),
         close: () => page.close(),
       };
@@ -72,9 +80,10 @@ async function chromiumOrReason(what: string, flags?: readonly string[]): Promis
 
 async function firefoxOrReason(
   what: string,
-  preferences?: BrowserOptions['firefoxPreferences'],
+  { firefoxPreferences, namedHost, ignoreCertificateErrors }: BrowserOptions,
 ): Promise<TestBrowser | string> {
-  const browser = await openFirefoxOrReason(what, preferences);
+  const names = namedHost === undefined ? {} : { 'network.dns.localDomains': namedHost };
+  const browser = await openFirefoxOrReason(what, { ...firefoxPreferences, ...names }, ignoreCertificateErrors);
   if (typeof browser === 'string') return browser;
   return {
     openTab: async () => {
@@ -96,7 +105,8 @@ async function firefoxOrReason(
         reload: async () => void (await page.reload()),
         evaluate,
         click: (selector) => page.click(selector),
-        waitForText: (text) => waitForText(text, evaluate),
+        show: () => page.bringToFront(),
+        waitForText: async (text) => void (await page.waitForFunction(showsText(text), { polling: 50 })),
         close: () => page.close(),
       };
     },
@@ -104,6 +114,8 @@ async function firefoxOrReason(
   };
 }
 
-async function waitForText(text: string | RegExp, evaluate: (expression: string) => Promise<string>): Promise<void> {
-  await expect.poll(() => evaluate('document.body.innerText')).toMatch(text);
+/** Returns an expression that tells whether the page shows this text. */
+function showsText(text: string | RegExp): string {
+  const shown = 'document.body.innerText';
+  return text instanceof RegExp ? `${String(text)}.test(${shown})` : `${shown}.includes(${JSON.stringify(text)})`;
 }

@@ -6,8 +6,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { builtFile } from '../../shared/built-file.js';
 
-const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const cli = fileURLToPath(builtFile('../../cli.js', import.meta.url));
 
 export interface CliProcess {
   child: ChildProcess;

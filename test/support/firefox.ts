@@ -14,6 +14,7 @@ const locations = ['/usr/bin/firefox-esr', '/usr/bin/firefox'];
 export async function openFirefoxOrReason(
   what: string,
   preferences: Readonly<Record<string, string | number | boolean>> = {},
+  ignoreCertificateErrors = false,
 ): Promise<Browser | string> {
   const named = process.env['LOCKSTEP_FIREFOX'];
   const executablePath = named ?? locations.find((location) => existsSync(location));
@@ -22,5 +23,10 @@ export async function openFirefoxOrReason(
     sayWhySkipped(what, reason);
     return reason;
   }
-  return launch({ browser: 'firefox', executablePath, extraPrefsFirefox: preferences });
+  return launch({
+    browser: 'firefox',
+    executablePath,
+    extraPrefsFirefox: preferences,
+    acceptInsecureCerts: ignoreCertificateErrors,
+  });
 }

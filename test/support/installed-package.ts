@@ -19,10 +19,11 @@ export interface Project {
   /** Returns the paths of all files in the package. */
   packageFiles: () => string[];
   /**
-   * Compiles programs, given by name, in strict mode, and also checks the packages' declaration files. @returns the
-   * errors
+   * Compiles programs, given by name, in strict mode, and also checks the packages' declaration files.
+   * @param options further options of the compiler
+   * @returns the errors
    */
-  compile: (programs: Record<string, string>) => string;
+  compile: (programs: Record<string, string>, ...options: string[]) => string;
 }
 
 /**
@@ -50,14 +51,18 @@ export function projectWithPackage(): Project {
     }
     writeFileSync(inProject('package.json'), JSON.stringify({ type: 'module' }));
   });
-  return { inProject, packageFiles: () => packageFiles, compile: (programs) => compile(inProject(), programs) };
+  return {
+    inProject,
+    packageFiles: () => packageFiles,
+    compile: (programs, ...options) => compile(inProject(), programs, options),
+  };
 }
 
-function compile(folder: string, programs: Record<string, string>): string {
+function compile(folder: string, programs: Record<string, string>, moreOptions: string[]): string {
   const files = Object.keys(programs).map((name) => `${name}.ts`);
   for (const [name, program] of Object.entries(programs)) writeFileSync(path.join(folder, `${name}.ts`), program);
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false'];
   const options = [...strict, '--target', 'es2022', '--module', 'nodenext'];
   const tsc = path.join(root, 'node_modules/.bin/tsc');
-  return spawnSync(tsc, [...options, ...files], { cwd: folder, encoding: 'utf8' }).stdout;
+  return spawnSync(tsc, [...options, ...moreOptions, ...files], { cwd: folder, encoding: 'utf8' }).stdout;
 }

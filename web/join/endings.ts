@@ -1,5 +1,6 @@
 // Explains why a device cannot join or had to stop, and what to do about it. Pure.
 import type { JoinProblem } from '../../shared/monitoring/join.js';
+import type { BrowserWorkerError } from '../tab/start-worker.js';
 import type { Ending } from './state.js';
 
 /** The only engine that browsers have. */
@@ -21,14 +22,13 @@ export function describeMissingEngine(engine: string): string {
   );
 }
 
-/** The reason of a refusal, as in `http://… refused this worker (fingerprint): the run uses …`. */
-const refusal = /refused this worker \(([a-z-]+)\): (.*)$/s;
-
 /** Describes an error that ended a worker. */
-export function describeFailure(error: Error): Ending {
-  const code = 'code' in error ? String(error.code) : '';
-  const [, reason = '', detail = error.message] = refusal.exec(error.message) ?? [];
-  return { how: 'failed', problem: asSentence(detail), ...(adviceOn(code, reason) ?? unknownProblem) };
+export function describeFailure({
+  code,
+  refusal,
+  message,
+}: Pick<BrowserWorkerError, 'code' | 'refusal' | 'message'>): Ending {
+  return { how: 'failed', problem: asSentence(message), ...(adviceOn(refusal ?? code) ?? unknownProblem) };
 }
 
 type Advice = Pick<Ending & { how: 'failed' }, 'title' | 'remedy' | 'canRetry'>;
@@ -39,12 +39,9 @@ const unknownProblem: Advice = {
   canRetry: true,
 };
 
-/**
- * @param code code of the error
- * @param reason reason of a refusal; empty for other errors
- */
-function adviceOn(code: string, reason: string): Advice | undefined {
-  switch (reason === '' ? code : reason) {
+/** @param code code of a refusal or of another error */
+function adviceOn(code: string): Advice | undefined {
+  switch (code) {
     case 'fingerprint':
       return {
         title: 'This run needs an engine that browsers do not have',

@@ -24,7 +24,7 @@ export const status = computed((): Status => {
   const doing = activity.value;
   switch (doing.phase) {
     case 'joining':
-      return { text: 'Joined', tone: 'quiet', explanation: 'Waiting for the run to choose its engine.' };
+      return { text: 'Joined', tone: 'quiet', explanation: 'The run starts when enough workers have joined.' };
     case 'measuring': {
       const explanation = `Measuring how fast this device computes with ${doing.engines.join(' and ')}.`;
       return { text: 'Measuring', tone: 'active', explanation };

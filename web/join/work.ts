@@ -1,6 +1,6 @@
 // Runs this device's worker: starts it, follows its events, and remembers across reloads that it was working.
 import { batch, effect } from '@preact/signals';
-import { startWorker, type BrowserWorker } from '../tab/start-worker.js';
+import { startWorker, type BrowserWorker, type BrowserWorkerError } from '../tab/start-worker.js';
 import type { JoinAbout, JoinFacts } from '../../shared/monitoring/join.js';
 import { browserEngine, closedReasons, describeFailure, describeMissingEngine } from './endings.js';
 import { keepScreenOn, preventFreezing } from './keep-awake.js';
@@ -108,7 +108,7 @@ function start(link: string, memory?: Memory): void {
   };
   worker.done.then(
     ({ reason }) => end(isLeaving ? { how: 'left' } : { how: 'ended', reason }),
-    (error: Error) => end(describeFailure(error)),
+    (error: BrowserWorkerError) => end(describeFailure(error)),
   );
 }
 
@@ -119,7 +119,12 @@ function follow(worker: BrowserWorker): void {
     batch(() => {
       state.connection.value = { phase: 'open' };
       state.activity.value = { phase: 'joining' };
-      state.run.value = { network, batchSize, totalSteps, steps: state.run.value?.steps ?? 0 };
+      state.run.value = {
+        network,
+        batchSize,
+        totalSteps,
+        steps: state.run.value?.steps ?? state.about.value?.step ?? 0,
+      };
     });
   });
   worker.on('measuring', ({ engines }) => (state.activity.value = { phase: 'measuring', engines }));

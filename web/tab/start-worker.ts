@@ -2,15 +2,15 @@
 import { describeBrowser } from '../../shared/worker/describe-browser.js';
 import type { WorkerSummary } from '../../shared/worker/events.js';
 import type {
+  BrowserWorkerEvents,
   PageMessage,
-  TabWorkerEvents,
   TabWorkerMessage,
   TabWorkerSettings,
 } from '../../shared/worker/tab-messages.js';
 
 export type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
 export type { RunJoined, WorkerEvents, WorkerProgress, WorkerSummary } from '../../shared/worker/events.js';
-export type { TabCacheKind, TabWorkerEvents } from '../../shared/worker/tab-messages.js';
+export type { BrowserWorkerEvents, TabCacheKind } from '../../shared/worker/tab-messages.js';
 
 export interface BrowserWorkerOptions {
   /** Token that allows joining. */
@@ -24,7 +24,10 @@ export interface BrowserWorkerOptions {
   threads?: number | undefined;
   /** Whether to keep shards in the browser's storage between visits; true by default. */
   cache?: boolean | undefined;
-  /** Folder of the worker's scripts, on the page's own site. By default, the folder of this script. */
+  /**
+   * URL of the folder of the worker's scripts, with a slash at the end; it may be relative to the page. It must be on the
+   * page's own origin. By default, the folder of this script.
+   */
   scripts?: string | URL | undefined;
 }
 
@@ -33,10 +36,13 @@ export class BrowserWorkerError extends Error {
   override readonly name = 'BrowserWorkerError';
   /** The code of the LockstepError: `refused`, `unreachable`, `engine-failed`, … */
   readonly code: string;
+  /** If the coordinator refused the worker, why: `token`, `fingerprint`, `protocol-version`, … */
+  readonly refusal: string | undefined;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, refusal?: string) {
     super(message);
     this.code = code;
+    this.refusal = refusal;
   }
 }
 
@@ -47,7 +53,10 @@ export interface BrowserWorker {
   /** Resolves after the run has ended or `stop` has been called. Rejects with a BrowserWorkerError. */
   readonly done: Promise<WorkerSummary>;
   /** Calls a listener for each event of a type. @returns a function that removes the listener */
-  on<Type extends keyof TabWorkerEvents>(type: Type, listener: (event: TabWorkerEvents[Type]) => void): () => void;
+  on<Type extends keyof BrowserWorkerEvents>(
+    type: Type,
+    listener: (event: BrowserWorkerEvents[Type]) => void,
+  ): () => void;
   /** Leaves the run, keeping everything that is needed to rejoin it quickly. The coordinator reassigns the work. */
   pause(): void;
   /** Rejoins the run after a pause. */
@@ -67,7 +76,7 @@ export function startWorker(url: string | URL, options: BrowserWorkerOptions = {
   const thread =
     scripts === undefined
       ? new Worker(new URL('./compute.js', import.meta.url), { type: 'module' })
-      : new Worker(new URL('compute.js', scripts), { type: 'module' });
+      : new Worker(new URL('compute.js', new URL(scripts, document.baseURI)), { type: 'module' });
   const post = (message: PageMessage) => thread.postMessage(message);
   const listeners = new EventTarget();
 
@@ -75,7 +84,7 @@ export function startWorker(url: string | URL, options: BrowserWorkerOptions = {
     thread.addEventListener('message', ({ data }: MessageEvent<TabWorkerMessage>) => {
       if (data.type === 'event') listeners.dispatchEvent(new CustomEvent(data.name, { detail: data.event }));
       else if (data.type === 'finished') resolve(data.summary);
-      else reject(new BrowserWorkerError(data.code, data.message));
+      else reject(new BrowserWorkerError(data.code, data.message, data.refusal));
     });
     thread.addEventListener('error', ({ message, filename, lineno }) => {
       const problem = message || 'it cannot be loaded';

@@ -1,8 +1,7 @@
-// Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. The page starts
-// it (web/tab/start-worker.ts).
+// Entry point of the Web Worker in which a tab's worker runs: its sessions, its shards and its engine. Started by the page
+// (web/tab/start-worker.ts).
 import { systemClock } from '../../shared/clock.js';
-import { LockstepError, messageOf } from '../../shared/errors.js';
-import type { WorkerSummary } from '../../shared/worker/events.js';
+import { LockstepError, messageOf, RefusedError } from '../../shared/errors.js';
 import type { PageMessage, TabWorkerMessage, TabWorkerSettings } from '../../shared/worker/tab-messages.js';
 import { openComputeSession } from '../compute-session.js';
 import { DeviceModels } from '../device-models.js';
@@ -14,6 +13,7 @@ import { RunShards } from '../shards/run-shards.js';
 import { noShardCache } from '../shards/shard-cache.js';
 import { linkTo } from './open-link.js';
 import { openShardCache } from './open-shard-cache.js';
+import { TabWorker } from './tab-worker.js';
 
 /** How long to keep retrying the connection. */
 const reconnectTimeoutMs = 600_000;
@@ -22,54 +22,6 @@ const memoryBytesWithoutFiles = 2 ** 30;
 
 function post(message: TabWorkerMessage): void {
   self.postMessage(message);
-}
-
-/** Joins the run, and rejoins it whenever the page resumes the worker after a pause. */
-class TabWorker {
-  readonly #join: () => ReconnectingWorker;
-  #worker: ReconnectingWorker | undefined;
-  #isPaused = false;
-  #isStopped = false;
-  #continue: () => void = () => undefined;
-
-  constructor(join: () => ReconnectingWorker) {
-    this.#join = join;
-  }
-
-  async run(): Promise<WorkerSummary> {
-    let images = 0;
-    while (true) {
-      this.#worker = this.#join();
-      const summary = await this.#worker.run();
-      images += summary.images;
-      if (!this.#isPaused || this.#isStopped) return { ...summary, images };
-      post({ type: 'event', name: 'paused', event: {} });
-      await new Promise<void>((resolve) => {
-        this.#continue = resolve;
-      });
-      if (this.#isStopped) return { ...summary, images };
-      post({ type: 'event', name: 'resumed', event: {} });
-    }
-  }
-
-  receive(message: Exclude<PageMessage, { type: 'start' }>): void {
-    switch (message.type) {
-      case 'pause':
-        this.#isPaused = true;
-        return this.#worker?.stop('paused');
-      case 'resume':
-        this.#isPaused = false;
-        return this.#continue();
-      case 'online':
-        return this.#worker?.reconnectNow();
-      case 'stop':
-        this.#isStopped = true;
-        this.#worker?.stop(message.reason);
-        return this.#continue();
-      default:
-        message satisfies never;
-    }
-  }
 }
 
 /** Remembers speeds until the tab closes. */
@@ -102,16 +54,27 @@ async function start({ url, token, name, threads, cache }: TabWorkerSettings): P
   const openSession = (handlers: SessionHandlers) =>
     openComputeSession({ name, token }, linkTo(url), { devices, speeds }, shards, handlers);
   const options = { url, reconnectTimeoutMs, clock: systemClock };
-  return new TabWorker(() => new ReconnectingWorker(openSession, options, events));
+  return new TabWorker(
+    () => new ReconnectingWorker(openSession, options, events),
+    (isPaused) => post({ type: 'event', name: isPaused ? 'paused' : 'resumed', event: {} }),
+  );
 }
 
 function reportFailure(error: unknown): void {
   const code = error instanceof LockstepError ? error.code : 'engine-failed';
-  post({ type: 'failed', code, message: messageOf(error) });
+  const refusal = error instanceof RefusedError ? error.refusal : undefined;
+  post({ type: 'failed', code, message: messageOf(error), refusal });
 }
 
 const waiting: Exclude<PageMessage, { type: 'start' }>[] = [];
 let worker: TabWorker | undefined;
+
+async function run(settings: TabWorkerSettings): Promise<void> {
+  worker = await start(settings);
+  const finished = worker.run();
+  for (const message of waiting) worker.receive(message);
+  post({ type: 'finished', summary: await finished });
+}
 
 self.addEventListener('message', ({ data }: MessageEvent<PageMessage>) => {
   if (data.type !== 'start') {
@@ -119,12 +82,5 @@ self.addEventListener('message', ({ data }: MessageEvent<PageMessage>) => {
     else worker.receive(data);
     return;
   }
-  start(data.settings)
-    .then(async (started) => {
-      worker = started;
-      const finished = worker.run();
-      for (const message of waiting) worker.receive(message);
-      post({ type: 'finished', summary: await finished });
-    })
-    .catch(reportFailure);
+  run(data.settings).catch(reportFailure);
 });

@@ -23,6 +23,8 @@ export async function linkOpener(url: string, options: LinkOptions, clock: Clock
     } catch {
       // Files may be missing or inconsistent during a renewal: keep using the previous ones.
     }
-    return direct ? new direct.SocketLink(url, handlers, clock, tls) : new ThreadedLink(linkThreadTo(url, tls), handlers);
+    return direct
+      ? new direct.SocketLink(url, handlers, clock, tls)
+      : new ThreadedLink(linkThreadTo(url, tls), handlers);
   };
 }

@@ -1,9 +1,13 @@
-// Serves built files to browsers. Each file is read when it is first requested, then cached.
+// Serves built files to browsers, compressed. Each file is read when it is first requested, then cached.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import path from 'node:path';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { messageOf } from '../../../shared/errors.js';
+
+const compress = promisify(gzip);
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -19,7 +23,8 @@ const types: Readonly<Record<string, string>> = {
 interface PageFile {
   type: string;
   content: Buffer;
-  /** HTTP entity tag; changes when the content changes. */
+  gzipped: Buffer;
+  /** HTTP entity tag; changes when the content changes. Weak, because it is the same with and without compression. */
   etag: string;
 }
 
@@ -44,10 +49,17 @@ export class PageFiles {
     try {
       const reading = this.#read.get(name) ?? this.#readFile(name, locate());
       if (reading === undefined) return replyJson(response, 404, { error: 'not found' });
-      const { type, content, etag } = await reading;
-      const isKnown = request.headers['if-none-match'] === etag;
-      response.writeHead(isKnown ? 304 : 200, { 'content-type': type, etag, 'cache-control': 'no-cache' });
-      response.end(isKnown || request.method === 'HEAD' ? undefined : content);
+      const { type, content, gzipped, etag } = await reading;
+      const { 'if-none-match': known, 'accept-encoding': accepted = '' } = request.headers;
+      const headers = { 'content-type': type, etag, 'cache-control': 'no-cache' };
+      response.appendHeader('vary', 'accept-encoding');
+      if (known === etag) {
+        response.writeHead(304, headers).end();
+        return;
+      }
+      const isGzipped = /\bgzip\b/.test(accepted);
+      response.writeHead(200, isGzipped ? { ...headers, 'content-encoding': 'gzip' } : headers);
+      response.end(request.method === 'HEAD' ? undefined : isGzipped ? gzipped : content);
     } catch (error) {
       replyJson(response, 500, { error: messageOf(error) });
     }
@@ -63,8 +75,13 @@ export class PageFiles {
 
 async function readPageFile(file: URL): Promise<PageFile> {
   const content = await readFile(file);
-  const etag = `"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
-  return { type: types[path.extname(file.pathname)] ?? 'application/octet-stream', content, etag };
+  const etag = `W/"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
+  return {
+    type: types[path.extname(file.pathname)] ?? 'application/octet-stream',
+    content,
+    gzipped: await compress(content),
+    etag,
+  };
 }
 
 export function replyJson(

@@ -16,19 +16,17 @@ export class HeartbeatMonitor {
     this.#clock = clock;
     this.#lastHeardMs = clock.now();
     const isSilent = () => !this.#isStopped && this.silentMs > timeoutMs;
-    this.#stopTimer = clock.every(Math.min(timeoutMs / 4, maxCheckIntervalMs), () => {
+    const check = async (): Promise<void> => {
       if (!isSilent()) return;
       // Timers run before sockets are read. After a long computation in this process, unread data may be waiting, so
       // check again after it has been read.
-      void host
-        .yieldToEvents()
-        .then(host.yieldToEvents)
-        .then(() => {
-          if (!isSilent()) return;
-          this.stop();
-          onSilence();
-        });
-    });
+      await host.yieldToEvents();
+      await host.yieldToEvents();
+      if (!isSilent()) return;
+      this.stop();
+      onSilence();
+    };
+    this.#stopTimer = clock.every(Math.min(timeoutMs / 4, maxCheckIntervalMs), () => void check());
   }
 
   /** Milliseconds since data last arrived. */

@@ -3,6 +3,8 @@ import { request, type IncomingMessage } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { openAccessPolicy, portAccessOf, type AccessPolicy } from '../../../coordinator/connections/access-policy.js';
+import { JoinLinks } from '../../../coordinator/connections/join/join-links.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 import type { Admission } from '../../../coordinator/connections/handshake.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from '../../../coordinator/connections/server.js';
 import { TokenTable } from '../../../coordinator/connections/tokens.js';
@@ -29,10 +31,17 @@ interface Changes {
   admission?: Partial<Admission>;
   served?: Partial<ServedStatus>;
   clock?: FakeClock;
+  onAccess?: (message: string) => void;
 }
 
 /** Starts a server on loopback without tokens. The argument overrides individual settings. */
-async function serve({ access, admission, served, clock = new FakeClock() }: Changes = {}): Promise<CoordinatorServer> {
+async function serve({
+  access,
+  admission,
+  served,
+  clock = new FakeClock(),
+  onAccess = () => undefined,
+}: Changes = {}): Promise<CoordinatorServer> {
   const server = await startServer({
     access: {
       host: '127.0.0.1',
@@ -50,7 +59,7 @@ async function serve({ access, admission, served, clock = new FakeClock() }: Cha
       ...served,
     },
     clock,
-    onAccess: () => undefined,
+    onAccess,
   });
   onTestFinished(() => server.close());
   return server;
@@ -308,6 +317,19 @@ describe('a worker that connects', () => {
     const refusal = { code: 'finished', message: 'the run has ended' } as const;
     const server = await serve({ admission: { admit: () => refusal } });
     expect(await answerTo(server, encodeFrame(hello))).toEqual({ type: 'refusal', ...refusal });
+  });
+
+  it('with a revoked link is refused, but does not cause its address to be blocked', async () => {
+    const joinLinks = new JoinLinks(await temporaryFolder(), { expiresMs: 60_000, maxWorkers: 3 });
+    const { token } = joinLinks.current!;
+    joinLinks.revoke();
+    const onAccess = vi.fn<(message: string) => void>();
+    const server = await serve({ access: { ...withSecret, joinLinks }, onAccess });
+    // A class behind one address. 20 guesses would block it.
+    for (let worker = 0; worker < 25; worker++) {
+      expect(await answerTo(server, encodeFrame({ ...hello, token }))).toMatchObject({ code: 'token' });
+    }
+    expect(onAccess).not.toHaveBeenCalled();
   });
 
   it('and has to wait for a place is told to try again later', async () => {

@@ -96,7 +96,9 @@ describe('an outgoing frame', () => {
     const frame = new OutgoingFrame(3);
     frame.payload.set([1, -2, 0.5]);
     const header = { type: 'gradient', step: 351 };
-    expect(frame.seal(header)).toEqual(Uint8Array.from(encodeFrame(header, new Uint8Array(Float32Array.of(1, -2, 0.5).buffer))));
+    expect(frame.seal(header)).toEqual(
+      Uint8Array.from(encodeFrame(header, new Uint8Array(Float32Array.of(1, -2, 0.5).buffer))),
+    );
   });
 
   it('is sealed in place, without copying the payload', () => {

@@ -10,12 +10,24 @@ const check = (...bytes: number[]) => unpack(Uint8Array.from(bytes));
 const integers = [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 2 ** 32, 2 ** 53 - 1];
 const lengths = [0, 15, 16, 31, 32, 255, 256, 65_535, 65_536];
 const values = {
-  numbers: [...integers, ...integers.slice(1).map((value) => -value), -32, -33, 1.5, Math.PI, Number.NaN, Infinity, -Infinity],
+  numbers: [
+    ...integers,
+    ...integers.slice(1).map((value) => -value),
+    -32,
+    -33,
+    1.5,
+    Math.PI,
+    Number.NaN,
+    Infinity,
+    -Infinity,
+  ],
   texts: lengths.flatMap((length) => ['x'.repeat(length), 'ß'.repeat(length)]),
   others: [null, true, false, '日本 🙂'],
   arrays: lengths.map((length) => Array.from({ length }, (_, index) => index)),
   // msgpackr cannot pack longer maps.
-  maps: lengths.slice(0, -1).map((length) => Object.fromEntries(Array.from({ length }, (_, index) => [`key ${index}`, index]))),
+  maps: lengths
+    .slice(0, -1)
+    .map((length) => Object.fromEntries(Array.from({ length }, (_, index) => [`key ${index}`, index]))),
   header: { type: 'gradient', range: { first: 0, count: 2 }, slices: [{ lossSum: Number.NaN, correctCount: 3 }] },
 };
 

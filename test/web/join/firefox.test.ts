@@ -7,14 +7,17 @@ const token = `join-0123456789abcdef-1796126400-32-${'s'.repeat(43)}`;
 
 it('starts, works, continues after a reload, and leaves', async ({ skip }) => {
   const browser = await openBrowserOrReason('Firefox', 'the page that joins a run');
-  if (typeof browser === 'string') return skip(browser);
+  if (typeof browser === 'string') {
+    skip(browser);
+    return;
+  }
   const server = await servePage();
   try {
     const tab = await browser.openTab();
     await tab.goto(`http://127.0.0.1:${server.port}/join#${token}`);
     await tab.waitForText('for ada on lab-7');
     await tab.click('button');
-    await tab.waitForText('Joining the run');
+    await tab.waitForText('Training resnet20');
     const joining = { network: 'resnet20', batchSize: 128, totalSteps: 1_000 };
     await tab.evaluate(`workers[0].emit('joined', ${JSON.stringify(joining)})`);
     await tab.evaluate(`workers[0].emit('engine', { engine: 'wasm', fingerprint: 'wasm/1', device: 'Firefox' })`);
@@ -22,7 +25,7 @@ it('starts, works, continues after a reload, and leaves', async ({ skip }) => {
     await tab.waitForText('1.0%');
     await tab.waitForText('Step 50 of 1,000');
     await tab.reload();
-    await tab.waitForText('Joining the run');
+    await tab.waitForText('Training resnet20');
     await tab.waitForText('64 images');
     await tab.click('button.danger');
     await tab.waitForText('You left the run');

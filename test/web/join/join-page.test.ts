@@ -390,22 +390,18 @@ describe('after the work', () => {
   it.each([
     [
       'refused',
-      'http://h refused this worker (fingerprint): the run uses the tensorflow engine, but this worker offers wasm',
+      'fingerprint',
+      'the run uses the tensorflow engine, but this worker offers wasm',
       'This run needs an engine that browsers do not have',
       'Browsers have only the wasm engine.',
     ],
-    [
-      'refused',
-      'http://h refused this worker (token): the link was revoked',
-      'The link is not valid anymore',
-      'Ask whoever sent it for a new one.',
-    ],
-    ['unreachable', 'ws://h could not be reached', 'The coordinator cannot be reached', 'Check the network'],
-    ['engine-failed', 'out of memory', 'This device could not compute', 'close other tabs'],
-    ['surprise', 'something else', 'This device had to stop', 'reload the page'],
-  ])('explains a failure (%s: %s)', async (code, message, title, remedy) => {
+    ['refused', 'token', 'the link was revoked', 'The link is not valid anymore', 'Ask whoever sent it for a new one.'],
+    ['unreachable', undefined, 'ws://h could not be reached', 'The coordinator cannot be reached', 'Check the network'],
+    ['engine-failed', undefined, 'out of memory', 'This device could not compute', 'close other tabs'],
+    ['surprise', undefined, 'something else', 'This device had to stop', 'reload the page'],
+  ])('explains a failure (%s %s: %s)', async (code, refusal, message, title, remedy) => {
     const page = await openWorking();
-    await page.evaluate(`workers[0].fail(${JSON.stringify(code)}, ${JSON.stringify(message)})`);
+    await page.evaluate(`workers[0].fail(...${JSON.stringify([code, message, refusal ?? null])})`);
     await expect.poll(() => heading(page).textContent()).toBe(title);
     await page.getByText(remedy).waitFor();
     expect(await violationsOn(page)).toEqual([]);
@@ -445,7 +441,7 @@ describe('on every device', () => {
     const isFocusSeen = `getComputedStyle(document.activeElement).outlineStyle !== 'none'`;
     expect(await page.evaluate(isFocusSeen)).toBe(true);
     await page.keyboard.press('Enter');
-    await expect.poll(() => focused(page)).toBe('Joining the run');
+    await expect.poll(() => focused(page)).toBe('Training resnet20');
     for (const name of ['Details', 'Pause', 'Leave']) {
       await page.keyboard.press('Tab');
       expect(await focused(page)).toBe(name);

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import type { JoinAbout, JoinFacts } from '../../../shared/monitoring/join.js';
 
+const scriptedWorker = fileURLToPath(new URL('scripted-start-worker.ts', import.meta.url));
 const file = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
 export const facts: JoinFacts = {
@@ -48,7 +49,7 @@ async function buildPage(): Promise<Map<string, Uint8Array>> {
       {
         name: 'scripted worker',
         setup(esbuild) {
-          esbuild.onResolve({ filter: /\/tab\/start-worker\.js$/ }, () => ({ path: file('scripted-start-worker.ts') }));
+          esbuild.onResolve({ filter: /\/tab\/start-worker\.js$/ }, () => ({ path: scriptedWorker }));
         },
       },
     ],

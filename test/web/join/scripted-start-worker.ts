@@ -48,8 +48,8 @@ class ScriptedWorker {
     this.#end.resolve({ reason, images: 0 });
   }
 
-  fail(code: string, message: string): void {
-    this.#end.reject(Object.assign(new Error(message), { code }));
+  fail(code: string, message: string, refusal: string | null): void {
+    this.#end.reject(Object.assign(new Error(message), { code, refusal: refusal ?? undefined }));
   }
 }
 

@@ -48,14 +48,12 @@ class CacheTab {
 
 describe.each(browserNames)('in %s', (name) => {
   let browser: TestBrowser | string;
-
   let firstTab: Tab;
 
   beforeAll(async () => {
     browser = await openBrowserOrReason(name, 'the shard cache', {
-      chromiumFlags: [`--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`],
+      namedHost: insecureHost,
       firefoxPreferences: {
-        'network.dns.localDomains': insecureHost,
         // In KiB. The browser grants an origin 10 MiB of it.
         'dom.quotaManager.temporaryStorage.fixedLimit': 20 * 1024,
       },
@@ -163,7 +161,7 @@ describe.each(browserNames)('in %s', (name) => {
       expect(await one.call('readOpened', 8, 2)).toBe('as');
       expect(await one.call('list')).toEqual([sha256]);
       for (const cache of [one, other]) expect(await cache.call('failures')).toEqual([]);
-      expect(await one.call('files')).toEqual(storage === 'opfs' ? [`${sha256}.bin`] : []);
+      await expect.poll(() => one.call('files')).toEqual(storage === 'opfs' ? [`${sha256}.bin`] : []);
     });
 
     it('reports once that the storage is full, and then behaves as if it were empty', async () => {
@@ -175,6 +173,7 @@ describe.each(browserNames)('in %s', (name) => {
         expect(await cache.call('create', sha256, 24 * 2 ** 20)).toBe(false);
       }
       expect(await cache.call('list')).toEqual([]);
+      expect(await cache.call('files')).toEqual([]);
       expect(await cache.call('failures')).toEqual([
         expect.stringMatching(
           /^the browser's storage is full \(.+\): shards are kept in memory only, and downloaded again/,
@@ -224,6 +223,19 @@ describe.each(browserNames)('in %s', (name) => {
       expect(await other.call('readOpened', 3, 7)).toBe(records.slice(3, 10));
       await cache.call('close');
       await expect.poll(() => cache.call('files')).toEqual([`${sha256}.bin`]);
+    });
+
+    it('can be kept by two tabs at the same time', async () => {
+      const tabs = [await emptyCache('opfs'), await openAnother()];
+      await tabs[1].call('openIn', 'opfs', null);
+      for (const tab of tabs) {
+        await tab.call('create', sha256, bytes);
+        await tab.call('append', records, 0);
+      }
+      await Promise.all(tabs.map((tab) => tab.call('keep')));
+      for (const tab of tabs) expect(await tab.call('readCreated', 0, bytes)).toBe(records);
+      for (const tab of tabs) await tab.call('close');
+      await expect.poll(() => tabs[0].call('files')).toEqual([`${sha256}.bin`]);
     });
 
     it('is deleted when it is discarded, and by another tab after its own was closed', async () => {

@@ -77,7 +77,7 @@ function CurrentLink({ url, svg, expires }: NonNullable<JoinLinkView>) {
       <div>
         <p>
           Until {moment(expires)}, anyone who opens this link can make their browser a worker. Share it only with people
-          you trust: wrong gradients are not detected.
+          you trust: a worker that sends wrong gradients is not detected yet.
         </p>
         <label for="join-link-url">Link</label>
         <input id="join-link-url" ref={address} readOnly value={url} onFocus={() => address.current?.select()} />

@@ -4,6 +4,7 @@ import { percent, perSecond, wholeNumber } from '../../common/numbers.js';
 import { Figure } from '../../common/figure.js';
 import { coordinatorUrl } from '../link.js';
 import {
+  about,
   cacheKind,
   cacheProblem,
   connection,
@@ -24,10 +25,11 @@ import { Heading } from './heading.js';
 import { Limits } from './limits.js';
 
 export function WorkingView() {
+  const network = run.value?.network ?? about.value?.network;
   return (
     <>
       <section class="card">
-        <Heading>{run.value === null ? 'Joining the run' : `Training ${run.value.network}`}</Heading>
+        <Heading>{network === undefined ? 'Joining the run' : `Training ${network}`}</Heading>
         <RunProgress />
         <Notice />
         {cacheProblem.value !== null && (

@@ -65,6 +65,17 @@ describe('a join link', () => {
     expect([head.status, head.headers.get('etag'), await head.text()]).toEqual([200, etag, '']);
   });
 
+  it.each([
+    ['gzip, deflate, br', 'gzip'],
+    ['identity', null],
+  ])('gets files as a browser that accepts %s can read them', async (accepted, encoding) => {
+    const port = await serve();
+    const response = await get(port, '/join/compute.js', { headers: { 'accept-encoding': accepted } });
+    expect(response.headers.get('content-encoding')).toBe(encoding);
+    expect(response.headers.get('vary')).toContain('accept-encoding');
+    expect(await response.text()).toBe(files['compute.js']);
+  });
+
   it('gets isolated pages and worker scripts, which may compile WebAssembly but evaluate no text', async () => {
     const port = await serve();
     for (const where of ['/join', '/join/compute.js']) {
@@ -133,9 +144,13 @@ describe("another site's page", () => {
       const { headers } = await get(await serve(allowed), '/join/compute.js', { headers: { origin: from } });
       return ['access-control-allow-origin', 'cross-origin-resource-policy', 'vary'].map((name) => headers.get(name));
     };
-    expect(await headersWith([], origin)).toEqual([null, 'same-origin', null]);
-    expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin']);
-    expect(await headersWith([origin], 'https://evil.example')).toEqual([null, 'cross-origin', 'origin']);
+    expect(await headersWith([], origin)).toEqual([null, 'same-origin', 'accept-encoding']);
+    expect(await headersWith([origin], origin)).toEqual([origin, 'cross-origin', 'origin, accept-encoding']);
+    expect(await headersWith([origin], 'https://evil.example')).toEqual([
+      null,
+      'cross-origin',
+      'origin, accept-encoding',
+    ]);
   });
 });
 
