@@ -85,23 +85,10 @@ export class RelayWork implements SessionWork {
     this.#stopReporting = this.#reportChanges(events);
   }
 
-  /** Has the workers measure their engines, and sends the speeds, added up over the workers. */
   measure(): void {
-    const { pool, engine } = this.#run.session;
-    const { signal } = this.#abandoned;
-    measureEngines(pool, (offer) => engine.allows(offer), this.#clock, signal).then(
-      (measured) => {
-        const total = new Map<string, number>();
-        for (const { speeds } of measured) {
-          for (const [fingerprint, speed] of speeds) total.set(fingerprint, (total.get(fingerprint) ?? 0) + speed);
-        }
-        const speeds = [...total].map(([fingerprint, imagesPerSecond]) => ({ fingerprint, imagesPerSecond }));
-        this.#send({ type: 'measurement', speeds });
-      },
-      (error: unknown) => {
-        if (!signal.aborted) this.#controls.fail(error);
-      },
-    );
+    this.#sendSpeeds().catch((error: unknown) => {
+      if (!this.#abandoned.signal.aborted) this.#controls.fail(error);
+    });
   }
 
   useEngine(fingerprint: string): void {
@@ -165,6 +152,18 @@ export class RelayWork implements SessionWork {
     this.#abandonJob();
     this.#run.shards.disconnected();
     await this.shards.abandon();
+  }
+
+  /** Has the workers measure their engines, and sends the speeds, added up over the workers. */
+  async #sendSpeeds(): Promise<void> {
+    const { pool, engine } = this.#run.session;
+    const total = new Map<string, number>();
+    const { signal } = this.#abandoned;
+    for (const { speeds } of await measureEngines(pool, (offer) => engine.allows(offer), this.#clock, signal)) {
+      for (const [fingerprint, speed] of speeds) total.set(fingerprint, (total.get(fingerprint) ?? 0) + speed);
+    }
+    const speeds = [...total].map(([fingerprint, imagesPerSecond]) => ({ fingerprint, imagesPerSecond }));
+    this.#send({ type: 'measurement', speeds });
   }
 
   #weightsOf({ type, step }: ComputeMessage | EvaluateMessage): WeightsFrame {

@@ -321,7 +321,7 @@ describe('who may be a relay', () => {
 
   it.each(['relay', 'owner'] as const)('is who has a token of the role %s', async (role) => {
     const relay = await relayWith(inTokens[role]);
-    await once(relay.events, 'listening');
+    expect((await once(relay.events, 'listening'))[0]).toMatchObject({ host: '127.0.0.1' });
   });
 
   it('is not who has a token of the role worker', async () => {
