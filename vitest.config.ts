@@ -13,8 +13,8 @@ process.on('exit', () => rmSync(cache, { recursive: true, force: true }));
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Run separately, with vitest.deploy.config.ts.
-    exclude: ['test/deploy/**'],
+    // Run separately, with vitest.browsers.config.ts and vitest.deploy.config.ts.
+    exclude: ['test/browsers/**', 'test/deploy/**'],
     // Many tests start several processes, and the smallest supported machine has two cores.
     maxWorkers: 2,
     env: { XDG_CACHE_HOME: cache },

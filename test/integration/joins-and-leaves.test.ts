@@ -44,8 +44,9 @@ it('1,000 joins and leaves leak neither memory nor sockets', async () => {
   // The honest worker computes one slice for each batch of visitors, so that they come and go while steps are running.
   let computable = 0;
   let wake = () => {};
+  const isDue = () => computable > 0;
   const pace = async () => {
-    while (computable === 0) await new Promise<void>((resolve) => (wake = resolve));
+    while (!isDue()) await new Promise<void>((resolve) => (wake = resolve));
     computable--;
   };
   const cluster = await startCluster({ joinLink: true, steps: 1_000, stragglerFactor: 0, tensorboard: false });

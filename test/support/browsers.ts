@@ -1,7 +1,8 @@
-// Chromium and Firefox behind one small interface, for tests of pages that must work in both.
-import type { CDPSession } from 'playwright-core';
+// Chromium and Firefox behind one small interface, for tests of pages that must work in both. Puppeteer drives them,
+// because Playwright cannot drive Debian's Firefox, and keeps all pages of Chromium visible.
+import { launch, type Browser, type CDPSession } from 'puppeteer-core';
 import { messageOf } from '../../shared/errors.js';
-import { openChromiumOrReason, openPageIn } from './chromium.js';
+import { chromiumOrReason } from './chromium.js';
 import { openFirefoxOrReason } from './firefox.js';
 
 export const browserNames = ['Chromium', 'Firefox'] as const;
@@ -44,73 +45,51 @@ export async function openBrowserOrReason(
   what: string,
   options: BrowserOptions = {},
 ): Promise<TestBrowser | string> {
-  return name === 'Chromium'
-    ? chromiumOrReason(`${what} in Chromium`, options)
-    : firefoxOrReason(`${what} in Firefox`, options);
+  const browser = await launchOrReason(name, `${what} in ${name}`, options);
+  if (typeof browser === 'string') return browser;
+  return { openTab: () => openTab(name, browser), close: () => browser.close() };
 }
 
-async function chromiumOrReason(
+async function launchOrReason(
+  name: BrowserName,
   what: string,
-  { namedHost, ignoreCertificateErrors = false }: BrowserOptions,
-): Promise<TestBrowser | string> {
-  const flags = namedHost === undefined ? [] : [`--host-resolver-rules=MAP ${namedHost} 127.0.0.1`];
-  const browser = await openChromiumOrReason(what, flags);
-  if (typeof browser === 'string') return browser;
-  const context = await browser.newContext({ ignoreHTTPSErrors: ignoreCertificateErrors });
-  return {
-    openTab: async () => {
-      const { page, problems } = await openPageIn(context);
-      const evaluate = <Value>(expression: string) => page.evaluate<Value>(expression);
-      return {
-        problems,
-        goto: async (url) => void (await page.goto(url)),
-        reload: async () => void (await page.reload()),
-        evaluate,
-        click: (selector) => page.click(selector),
-        show: () => page.bringToFront(),
-        // Hidden pages draw no frames, at which the functions would be called otherwise.
-        waitForText: async (text) => void (await page.waitForFunction(showsText(text), undefined, { polling: 50 })),
-        devTools: await context.newCDPSession(page),
-        close: () => page.close(),
-      };
-    },
-    close: () => browser.close(),
-  };
+  { firefoxPreferences, namedHost, ignoreCertificateErrors = false }: BrowserOptions,
+): Promise<Browser | string> {
+  if (name === 'Firefox') {
+    const names = namedHost === undefined ? {} : { 'network.dns.localDomains': namedHost };
+    return openFirefoxOrReason(what, { ...firefoxPreferences, ...names }, ignoreCertificateErrors);
+  }
+  const found = chromiumOrReason(what);
+  if (typeof found === 'string') return found;
+  const { executablePath, args } = found;
+  const names = namedHost === undefined ? [] : [`--host-resolver-rules=MAP ${namedHost} 127.0.0.1`];
+  return launch({ executablePath, args: [...args, ...names], acceptInsecureCerts: ignoreCertificateErrors });
 }
 
-async function firefoxOrReason(
-  what: string,
-  { firefoxPreferences, namedHost, ignoreCertificateErrors }: BrowserOptions,
-): Promise<TestBrowser | string> {
-  const names = namedHost === undefined ? {} : { 'network.dns.localDomains': namedHost };
-  const browser = await openFirefoxOrReason(what, { ...firefoxPreferences, ...names }, ignoreCertificateErrors);
-  if (typeof browser === 'string') return browser;
+async function openTab(name: BrowserName, browser: Browser): Promise<Tab> {
+  const page = await browser.newPage();
+  // No limits, so that Vitest ends a test that hangs.
+  page.setDefaultTimeout(0);
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warn') problems.push(message.text());
+  });
+  page.on('pageerror', (error) => problems.push(messageOf(error)));
+  page.on('requestfailed', (request) => {
+    problems.push(`${request.url()}: ${request.failure()?.errorText ?? 'failed'}`);
+  });
+  const evaluate = async <Value>(expression: string) => (await page.evaluate(expression)) as Value;
   return {
-    openTab: async () => {
-      const page = await browser.newPage();
-      // No limits, so that Vitest ends a test that hangs.
-      page.setDefaultTimeout(0);
-      const problems: string[] = [];
-      page.on('console', (message) => {
-        if (message.type() === 'error' || message.type() === 'warn') problems.push(message.text());
-      });
-      page.on('pageerror', (error) => problems.push(messageOf(error)));
-      page.on('requestfailed', (request) => {
-        problems.push(`${request.url()}: ${request.failure()?.errorText ?? 'failed'}`);
-      });
-      const evaluate = async <Value>(expression: string) => (await page.evaluate(expression)) as Value;
-      return {
-        problems,
-        goto: async (url) => void (await page.goto(url)),
-        reload: async () => void (await page.reload()),
-        evaluate,
-        click: (selector) => page.click(selector),
-        show: () => page.bringToFront(),
-        waitForText: async (text) => void (await page.waitForFunction(showsText(text), { polling: 50 })),
-        close: () => page.close(),
-      };
-    },
-    close: () => browser.close(),
+    problems,
+    goto: async (url) => void (await page.goto(url)),
+    reload: async () => void (await page.reload()),
+    evaluate,
+    click: (selector) => page.click(selector),
+    show: () => page.bringToFront(),
+    // Hidden pages draw no frames, at which the expression would be evaluated otherwise.
+    waitForText: async (text) => void (await page.waitForFunction(showsText(text), { polling: 50 })),
+    ...(name === 'Chromium' && { devTools: await page.createCDPSession() }),
+    close: () => page.close(),
   };
 }
 

@@ -1,8 +1,8 @@
-// A headless Chromium for page tests, or the reason why none is available. On Debian, run `apt-get install chromium`.
+// A headless Chromium, driven by Playwright, for page tests, or the reason why none is available. On Debian, run `apt-get install chromium`.
 // LOCKSTEP_CHROMIUM sets the path of another Chromium.
 import { existsSync } from 'node:fs';
 import axe from 'axe-core';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { chromium, type Browser, type Page } from 'playwright-core';
 import { sayWhySkipped } from './why-skipped.js';
 
 const locations = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -18,20 +18,25 @@ const flags = [
   '--disable-sync',
 ];
 
+/** Returns how to start the browser; the reason to skip if none is installed. */
+export function chromiumOrReason(what: string): { executablePath: string; args: string[] } | string {
+  const named = process.env['LOCKSTEP_CHROMIUM'];
+  const executablePath = named ?? locations.find((location) => existsSync(location));
+  if (executablePath !== undefined) return { executablePath, args: [...flags] };
+  const reason = `there is no Chromium at ${locations.join(', ')}, and LOCKSTEP_CHROMIUM is not set`;
+  sayWhySkipped(what, reason);
+  return reason;
+}
+
 /**
  * Opens a browser, which the caller must close. Returns the reason to skip if none is installed; throws if it does not
  * start.
  * @param moreFlags command-line arguments in addition to those that every test uses
  */
 export async function openChromiumOrReason(what: string, moreFlags: readonly string[] = []): Promise<Browser | string> {
-  const named = process.env['LOCKSTEP_CHROMIUM'];
-  const executablePath = named ?? locations.find((location) => existsSync(location));
-  if (executablePath === undefined) {
-    const reason = `there is no Chromium at ${locations.join(', ')}, and LOCKSTEP_CHROMIUM is not set`;
-    sayWhySkipped(what, reason);
-    return reason;
-  }
-  return chromium.launch({ executablePath, args: [...flags, ...moreFlags] });
+  const found = chromiumOrReason(what);
+  if (typeof found === 'string') return found;
+  return chromium.launch({ ...found, args: [...found.args, ...moreFlags] });
 }
 
 /** A page with the problems and requests recorded in it. */
@@ -50,11 +55,6 @@ export async function openPage(
 ): Promise<WatchedPage> {
   const { width, height, colorScheme = 'light', ignoreHTTPSErrors = false } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ignoreHTTPSErrors });
-  return openPageIn(context);
-}
-
-/** Opens an empty page that shares its storage with the other pages of a browser context. */
-export async function openPageIn(context: BrowserContext): Promise<WatchedPage> {
   // Longer than any test's timeout, so that Vitest ends a test that hangs.
   context.setDefaultTimeout(300_000);
   const page = await context.newPage();

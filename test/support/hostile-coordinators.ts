@@ -5,7 +5,7 @@ import { cifar10Format } from '../../shared/dataset/cifar10-layout.js';
 import { encodeFrame } from '../../shared/protocol/frame.js';
 import { maxShardBytes } from '../../shared/protocol/messages.js';
 import { sha256Of } from '../../shared/sha256.js';
-import { network, shards, shardImages, useEngine, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
+import { network, shards, shardImages, welcome, weightsBytes, type Script } from './scripted-coordinator.js';
 
 const { recordBytes } = cifar10Format;
 
@@ -53,7 +53,7 @@ export const afterWelcome =
   (script: Script): Script =>
   (peer) => {
     peer.say(welcome, network);
-    peer.say(useEngine);
+    peer.sayEngine();
     return script(peer);
   };
 const afterWeights = (script: Script) =>
@@ -78,7 +78,7 @@ const computingOn =
   async (peer) => {
     const sha256 = sha256Of(records);
     peer.say({ ...welcome, shards: [{ split: 'training', index: 0, sha256, bytes: records.length }] }, network);
-    peer.say(useEngine);
+    peer.sayEngine();
     peer.sayWeights();
     peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
     await peer.hear('shard-request');
@@ -342,7 +342,7 @@ export const attacks: readonly Attack[] = [
     /\(slices 1 to 2\): not an aligned range in a run of 4 slices/,
     (peer) => {
       peer.say({ ...welcome, config: { ...welcome.config, slices: 4 } }, network);
-      peer.say(useEngine);
+      peer.sayEngine();
       peer.sayWeights();
       peer.say({ type: 'compute', step: 0, ranges: [{ first: 1, count: 2 }] });
     },
@@ -377,13 +377,13 @@ export const attacks: readonly Attack[] = [
       peer.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 1 }] });
     },
   ],
-  ['two choices of the engine', /use-engine arrived a second time/, afterWelcome((peer) => peer.say(useEngine))],
+  ['two choices of the engine', /use-engine arrived a second time/, afterWelcome((peer) => peer.sayEngine())],
   [
     'the choice of an engine that the worker does not offer',
     /does not offer "other\/1"/,
     (peer) => {
       peer.say(welcome, network);
-      peer.say({ ...useEngine, fingerprint: 'other/1' });
+      peer.say({ type: 'use-engine', fingerprint: 'other/1' });
     },
   ],
   [

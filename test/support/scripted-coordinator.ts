@@ -1,8 +1,10 @@
 // A scripted coordinator over a real WebSocket on loopback. The test controls every byte that it sends: each worker
 // connection runs one script.
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
+import type { ServedPages } from '../../coordinator/connections/http/served-pages.js';
 import { cifar10Format, cifar10Description } from '../../shared/dataset/cifar10-layout.js';
 import { resolveConfig, workerConfigOf } from '../../shared/config/config.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
@@ -13,6 +15,7 @@ import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import {
   parseWorkerMessage,
   type CoordinatorMessage,
+  type Hello,
   type Shard,
   type Welcome,
   type WorkerMessage,
@@ -60,14 +63,14 @@ export const welcome: Welcome = {
   stepsPerEpoch: 1,
   shards,
 };
-/** Makes a worker with the fake engine use it. */
-export const useEngine = { type: 'use-engine', fingerprint: 'fake/1' } as const;
 export const weightsBytes = 4 * (layout.weightsSize + layout.statisticsSize);
 
 /** Coordinator's end of a worker connection. */
 export class Peer {
   readonly socket: WebSocket;
   readonly closed: Promise<unknown>;
+  /** The worker's first message. */
+  hello!: Hello;
   readonly #arrived: WorkerMessage[] = [];
   #wake: () => void = () => undefined;
 
@@ -110,6 +113,11 @@ export class Peer {
     }
   }
 
+  /** Chooses the first engine that the worker offers. */
+  sayEngine(): void {
+    this.say({ type: 'use-engine', fingerprint: this.hello.engines[0].fingerprint });
+  }
+
   sayWeights(step = 0): void {
     this.say({ type: 'weights', step }, new Uint8Array(weightsBytes));
   }
@@ -117,7 +125,7 @@ export class Peer {
   /** Runs a step as a correct coordinator would. @returns the number of images that the worker computed */
   async runStep(): Promise<number> {
     this.say(welcome, network);
-    this.say(useEngine);
+    this.sayEngine();
     this.sayWeights();
     for (const { sha256 } of shards) this.say({ type: 'prefetch', sha256 });
     this.say({ type: 'compute', step: 0, ranges: [{ first: 0, count: 2 }] });
@@ -141,27 +149,39 @@ export interface ScriptedCoordinator {
   close: () => Promise<void>;
 }
 
-/** @param scripts one script per connection, in order; each starts after the worker's hello */
+/**
+ * @param scripts one script per connection, in order; each starts after the worker's hello
+ * @param pages what the port serves to browsers; nothing by default
+ */
 export async function startScriptedCoordinator(
   scripts: readonly Script[],
   onBroken: (error: unknown) => void,
+  pages?: ServedPages,
 ): Promise<ScriptedCoordinator> {
-  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
-  await once(server, 'listening');
+  const http = createServer((request, response) => {
+    if (!pages?.answer(request, response)) response.writeHead(404).end();
+  });
+  const server = new WebSocketServer({ server: http, perMessageDeflate: false });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
   let connections = 0;
   server.on('connection', (socket) => {
     const script = scripts[Math.min(connections++, scripts.length - 1)];
     const peer = new Peer(socket);
     void peer
       .hear('hello')
-      .then(() => script(peer))
+      .then((hello) => {
+        peer.hello = hello;
+        return script(peer);
+      })
       .catch(onBroken);
   });
   return {
-    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`,
     async close() {
       for (const client of server.clients) client.terminate();
-      await new Promise((resolve) => server.close(resolve));
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(resolve));
     },
   };
 }

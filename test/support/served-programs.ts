@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { browserPlatform } from '../../web/browser-platform.mjs';
 
 /** Headers that make the page cross-origin isolated, so that its threads can share memory. */
 export const isolationHeaders = {
@@ -44,6 +45,7 @@ export async function servePrograms(
     outdir: '/',
     platform: 'browser',
     format: 'esm',
+    plugins: [browserPlatform],
   });
   const contents = new Map<string, string | Uint8Array>([
     ['/', emptyPage],

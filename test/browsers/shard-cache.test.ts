@@ -1,8 +1,8 @@
 // The shard cache in Web Workers of real browsers.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { sha256Of } from '../../../shared/sha256.js';
-import { browserNames, openBrowserOrReason, type Tab, type TestBrowser } from '../../support/browsers.js';
-import { servePrograms, type ServedPrograms } from '../../support/served-programs.js';
+import { sha256Of } from '../../shared/sha256.js';
+import { browserNames, openBrowserOrReason, type Tab, type TestBrowser } from '../support/browsers.js';
+import { servePrograms, type ServedPrograms } from '../support/served-programs.js';
 
 const records = 'images, as far as the cache is concerned';
 const bytes = records.length;

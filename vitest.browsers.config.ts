@@ -1,0 +1,13 @@
+// Tests of workers in tabs of Chromium and Firefox. They take minutes on two cores and are not part of `npm test`.
+import { defineConfig } from 'vitest/config';
+import otherTests from './vitest.config.js';
+
+export default defineConfig({
+  test: {
+    ...otherTests.test,
+    include: ['test/browsers/**/*.test.ts'],
+    exclude: [],
+    // One file at a time, because each starts browsers.
+    maxWorkers: 1,
+  },
+});
