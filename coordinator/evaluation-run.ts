@@ -11,7 +11,7 @@ import type { EngineCount } from '../shared/protocol/engine-identity.js';
 import { shardsBytesOf, type Shard } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import { openAccessPolicy, type AccessOptions } from './connections/access-policy.js';
-import { WeightsEncoder } from './connections/weights-frame.js';
+import { WeightsEncoder } from './connections/step-weights.js';
 import type { WorkerQuorum } from './connections/worker-quorum.js';
 import { createQuorum } from './create-quorum.js';
 import { splitEvaluation, type EvaluationSplit } from './dataset/shard-store.js';

@@ -143,7 +143,7 @@ export class CoordinatorSession {
     this.#server = await startServer({
       access: this.#access,
       admission: {
-        maxMessageBytes: maxWorkerMessageBytes(layout, config.slices),
+        maxMessageBytes: maxWorkerMessageBytes(layout, config.slices, config.encoding),
         isFull: () => this.isFull,
         admit: (worker) => this.#admit(worker),
       },

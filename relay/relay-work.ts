@@ -1,6 +1,6 @@
 // What a relay does on one connection to the coordinator: passes weights and requests on to its workers, and their answers
 // back, as one partial sum for each requested range.
-import type { WeightsFrame } from '../coordinator/connections/weights-frame.js';
+import type { StepWeights } from '../coordinator/connections/step-weights.js';
 import type { WorkerConnection } from '../coordinator/connections/worker-connection.js';
 import { measureEngines } from '../coordinator/engine/measure-engines.js';
 import type { RunEventBus } from '../coordinator/run/run-event-bus.js';
@@ -10,14 +10,16 @@ import type { PartialSum } from '../coordinator/training/gradient-sum.js';
 import type { Clock } from '../shared/clock.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { ProtocolError } from '../shared/errors.js';
-import { encodeFrame, floatsOf } from '../shared/protocol/frame.js';
+import { PartialSumFormat } from '../shared/encoding/partial-sum.js';
+import { encodeFrame } from '../shared/protocol/frame.js';
 import {
   maxCoordinatorMessageBytes,
   type ComputeMessage,
   type EvaluateMessage,
+  type PublishedWeightsMessage,
+  type WeightsDifferenceMessage,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
-import { ownMemoryOf } from '../shared/protocol/own-memory.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { CoordinatorLink } from '../worker/connection/coordinator-link.js';
 import { OutgoingFrames } from '../worker/outgoing-frames.js';
@@ -26,10 +28,12 @@ import type { RunShards } from '../worker/shards/run-shards.js';
 import { ShardClient } from '../worker/shards/shard-client.js';
 import { PartialSumsJob, RelayedEvaluationJob } from './relayed-jobs.js';
 import type { RelayedRun } from './relayed-run.js';
+import { RelayedWeights } from './relayed-weights.js';
 import { RequestedRanges } from './requested-ranges.js';
 
 /** What is being computed now. */
 interface Current {
+  step: number;
   /** Distinguishes the gradients and the evaluation of each split. */
   key: string;
   requested: RequestedRanges;
@@ -53,7 +57,7 @@ export class RelayWork implements SessionWork {
   readonly #stopReporting: () => void;
   /** IDs of the workers that the coordinator knows. */
   readonly #reported = new Set<number>();
-  #weights: WeightsFrame | undefined;
+  readonly #weights: RelayedWeights;
   #current: Current | undefined;
 
   constructor(
@@ -71,7 +75,9 @@ export class RelayWork implements SessionWork {
     this.#handlers = handlers;
     this.#controls = controls;
     this.#clock = clock;
-    this.maxMessageBytes = maxCoordinatorMessageBytes(layout);
+    const { encoding } = welcome.config;
+    this.maxMessageBytes = maxCoordinatorMessageBytes(layout, encoding);
+    this.#weights = new RelayedWeights(layout, encoding, (memory) => link.reuse(memory));
     this.shards = new ShardClient(welcome.shards, recordFormatOf(welcome.dataset), held, (message) =>
       this.#send(message),
     );
@@ -95,18 +101,28 @@ export class RelayWork implements SessionWork {
     this.#run.chooseEngine(fingerprint);
   }
 
-  /** Passes the weights on, as they arrived, to the workers that will need them. */
-  receiveWeights(step: number, payload: Uint8Array, message: Uint8Array): void {
-    const { layout, scheduler, session } = this.#run;
-    floatsOf(payload, layout.weightsSize + layout.statisticsSize);
-    this.#abandonJob();
-    const previous = this.#weights;
-    if (previous?.pendingSends === 0) {
-      const memory = ownMemoryOf(previous.message);
-      if (memory !== undefined) this.#link.reuse(memory);
-    }
-    const weights = { step, message, pendingSends: 0 };
-    this.#weights = weights;
+  /** Receives the coordinator's own weights. Passes them on now if gradients are computed with them. */
+  receiveWeights(step: number, payload: Uint8Array, frame: Uint8Array): void {
+    this.#weights.receiveOwn(step, payload, frame);
+    this.#weightsReceived(step);
+  }
+
+  receivePublished(message: PublishedWeightsMessage, payload: Uint8Array, frame: Uint8Array): void {
+    this.#weights.receivePublished(message, payload, frame);
+    this.#weightsReceived(message.step);
+  }
+
+  receiveDifference(message: WeightsDifferenceMessage, payload: Uint8Array, frame: Uint8Array): void {
+    this.#weights.receiveDifference(message, payload, frame);
+    this.#weightsReceived(message.step);
+  }
+
+  /** Abandons the work of earlier steps, which are complete, and passes weights on to the workers that will need them. */
+  #weightsReceived(step: number): void {
+    if (this.#current !== undefined && this.#current.step !== step) this.#abandonJob();
+    const weights = this.#weights.forTraining;
+    if (weights?.step !== step) return;
+    const { scheduler, session } = this.#run;
     const owners = new Set(scheduler.owners);
     for (const worker of session.pool.workers) {
       if (owners.has(worker.id)) worker.sendAhead(weights);
@@ -114,31 +130,32 @@ export class RelayWork implements SessionWork {
   }
 
   compute(request: ComputeMessage): void {
-    const weights = this.#weightsOf(request);
+    const weights = this.#assertWeights(request, this.#weights.forTraining);
     const { layout, scheduler, welcome } = this.#run;
-    const { slices } = welcome.config;
+    const { slices, encoding } = welcome.config;
     const wrong = request.ranges.find((range) => !isAlignedRange(range, slices));
     if (wrong !== undefined) {
       throw new ProtocolError(
         `invalid slice range (${describeRange(wrong)}): not an aligned range in a run of ${slices} slices`,
       );
     }
-    this.#request('gradient', request.ranges, (wanted, onAnswer) => {
-      return new PartialSumsJob(weights, layout, scheduler, wanted, (sum, phases) => {
-        this.#sendPartialSum(request.step, sum, phases);
+    const format = new PartialSumFormat(layout, encoding, weights.gradientScales !== undefined);
+    this.#request(request.step, 'gradient', request.ranges, (wanted, onAnswer) => {
+      return new PartialSumsJob(weights, layout, encoding, scheduler, wanted, (sum, phases) => {
+        this.#sendPartialSum(request.step, sum, phases, format);
         onAnswer(sum.range);
       });
     });
   }
 
   evaluate(request: EvaluateMessage): void {
-    const weights = this.#weightsOf(request);
+    const weights = this.#assertWeights(request, this.#weights.forEvaluation);
     const { welcome, evaluationDurations } = this.#run;
     const { split, index } = request;
     if (split === 'training' || !welcome.shards.some((shard) => shard.split === split && shard.index === index)) {
       throw new ProtocolError(`${split} shard ${index} is not an evaluation shard of the run`);
     }
-    this.#request(`evaluation of ${split}`, [{ first: index, count: 1 }], (wanted, onAnswer) => {
+    this.#request(request.step, `evaluation of ${split}`, [{ first: index, count: 1 }], (wanted, onAnswer) => {
       return new RelayedEvaluationJob(split, welcome, weights, evaluationDurations, wanted, (message, payload) => {
         this.#link.send(encodeFrame(message, payload));
         onAnswer({ first: message.index, count: 1 });
@@ -166,15 +183,15 @@ export class RelayWork implements SessionWork {
     this.#send({ type: 'measurement', speeds });
   }
 
-  #weightsOf({ type, step }: ComputeMessage | EvaluateMessage): WeightsFrame {
-    if (this.#weights?.step === step) return this.#weights;
-    const actual = this.#weights === undefined ? 'no weights' : `the weights for step ${this.#weights.step}`;
+  #assertWeights({ type, step }: ComputeMessage | EvaluateMessage, held: StepWeights | undefined): StepWeights {
+    if (held?.step === step) return held;
+    const actual = held === undefined ? 'no weights' : `the weights for step ${held.step}`;
     throw new ProtocolError(`${type} for step ${step} arrived, but this relay has ${actual}`);
   }
 
   /** Adds ranges to the current job, or replaces it if it is another one. */
-  #request(key: string, ranges: readonly SliceRange[], create: CreateJob): void {
-    if (this.#current?.key === key) {
+  #request(step: number, key: string, ranges: readonly SliceRange[], create: CreateJob): void {
+    if (this.#current?.key === key && this.#current.step === step) {
       this.#extend(this.#current, this.#current.requested.add(ranges));
       return;
     }
@@ -185,7 +202,7 @@ export class RelayWork implements SessionWork {
       queueMicrotask(() => {
         if (this.#current === current) this.#extend(current, requested.answered(range));
       });
-    const current = { key, requested, job: create(requested.add(ranges), onAnswer) };
+    const current = { step, key, requested, job: create(requested.add(ranges), onAnswer) };
     this.#current = current;
     this.#dispatcher.run<unknown, unknown>(current.job).catch((error: unknown) => {
       if (this.#current === current) this.#controls.fail(error);
@@ -205,16 +222,20 @@ export class RelayWork implements SessionWork {
     this.#dispatcher.abandon(new ProtocolError('the coordinator no longer needs the answers'));
   }
 
-  #sendPartialSum(step: number, sum: PartialSum, phases: WorkerPhases): void {
-    const { range, gradientSum, sampleCount, slices } = sum;
-    const { weightsSize, statisticsSize } = this.#run.layout;
-    const frame = this.#frames.take(weightsSize + range.count * statisticsSize, range.count);
-    frame.payload.set(gradientSum);
+  #sendPartialSum(step: number, sum: PartialSum, phases: WorkerPhases, format: PartialSumFormat): void {
+    const { range, gradientSum, maxima, clippedCount, sampleCount, slices } = sum;
+    const { statisticsSize } = this.#run.layout;
+    const frame = this.#frames.take(format.payloadFloats(range.count), range.count);
+    const payload = format.viewsOf(frame.payload, range.count);
+    payload.sum.set(gradientSum);
+    payload.maxima.set(maxima);
     for (const [index, { batchStatistics }] of slices.entries()) {
-      frame.payload.set(batchStatistics, weightsSize + index * statisticsSize);
+      payload.batchStatistics.set(batchStatistics, index * statisticsSize);
     }
     const reports = slices.map(({ lossSum, correctCount }) => ({ lossSum, correctCount }));
-    const message: WorkerMessage = { type: 'gradient', step, range, sampleCount, slices: reports, phases };
+    const clipped = gradientSum instanceof Float32Array ? {} : { clippedCount };
+    const counts = { sampleCount, slices: reports, ...clipped };
+    const message: WorkerMessage = { type: 'gradient', step, range, ...counts, phases };
     this.#link.send(frame.seal(message), () => this.#frames.giveBack(frame));
     this.#handlers.onProgress({ step, images: sampleCount, slices: range.count });
   }

@@ -1,6 +1,6 @@
 // The jobs of a relay: the partial sums over the ranges that the coordinator requests, and evaluations of the shards that
 // it requests. Both go on until the coordinator requests something else, and hand over each answer as soon as it is there.
-import type { WeightsFrame } from '../coordinator/connections/weights-frame.js';
+import type { StepWeights } from '../coordinator/connections/step-weights.js';
 import type { AnswerMessage, WorkerConnection } from '../coordinator/connections/worker-connection.js';
 import type { EvaluationSplit } from '../coordinator/dataset/shard-store.js';
 import type { WorkerPhases } from '../coordinator/run/step-phases.js';
@@ -10,6 +10,7 @@ import { EvaluationJob } from '../coordinator/training/evaluation-job.js';
 import { SliceJob, type GradientAnswer } from '../coordinator/training/gradient-job.js';
 import { GradientSum, type PartialSum } from '../coordinator/training/gradient-sum.js';
 import { addPhases } from '../coordinator/training/step-contributions.js';
+import type { Encoding } from '../shared/encoding/encodings.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EvaluationMessage, Welcome } from '../shared/protocol/messages.js';
 import type { SliceRange } from '../shared/reduction/slices.js';
@@ -35,13 +36,14 @@ export class PartialSumsJob extends SliceJob<never> {
    * @param onSum receives the sum over each range, whose memory may be overwritten later
    */
   constructor(
-    weights: WeightsFrame,
+    weights: StepWeights,
     layout: ModelLayout,
+    encoding: Encoding,
     scheduler: SliceScheduler,
     wanted: readonly SliceRange[],
     onSum: (sum: PartialSum, phases: WorkerPhases) => void,
   ) {
-    super(weights, layout, scheduler);
+    super(weights, layout, encoding, scheduler);
     this.wanted = wanted;
     this.#onSum = onSum;
     this.add(wanted);
@@ -50,7 +52,7 @@ export class PartialSumsJob extends SliceJob<never> {
   add(ranges: readonly SliceRange[]): void {
     const targets = ranges.map((range) => ({
       range,
-      sum: new GradientSum(this.itemCount, range),
+      sum: new GradientSum(this.itemCount, this.hasScales, range),
       phases: noPhases,
     }));
     this.#targets = [...this.#targets, ...targets];
@@ -85,7 +87,7 @@ export class RelayedEvaluationJob extends EvaluationJob {
   constructor(
     split: EvaluationSplit,
     run: Pick<Welcome, 'shards' | 'dataset'>,
-    weights: WeightsFrame,
+    weights: StepWeights,
     durations: ItemDurations,
     wanted: readonly SliceRange[],
     onAnswer: (message: EvaluationMessage, payload: Uint8Array) => void,

@@ -18,6 +18,7 @@ export const purposes = {
   dropout: 9,
   pixelAugmentation: 10,
   validationPixelAugmentation: 11,
+  gradientRounding: 12,
 } as const;
 export type Purpose = keyof typeof purposes;
 
@@ -60,6 +61,11 @@ export class KeyedRandom {
     this.#key0 = key[0]!;
     this.#key1 = key[1]!;
     this.#minor = minor;
+  }
+
+  /** The key and the second counter that threefry2x32 gets at every position, for code that computes it elsewhere. */
+  get key(): { key0: number; key1: number; counter1: number } {
+    return { key0: this.#key0, key1: this.#key1, counter1: this.#minor };
   }
 
   /** Returns the two unsigned 32-bit words at a position. Every call overwrites and returns the same array. */

@@ -105,7 +105,7 @@ describe('imports', () => {
       ['training'],
       ['engine'],
       ['connections', 'run'],
-      ['scheduling', 'optimizer', 'dataset'],
+      ['scheduling', 'optimizer', 'dataset', 'encoding'],
     ];
     const folderOf = (file: string) =>
       path.posix

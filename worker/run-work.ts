@@ -4,12 +4,15 @@ import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { encodeFrame, floatsOf } from '../shared/protocol/frame.js';
+import { PartialSumFormat } from '../shared/encoding/partial-sum.js';
+import { encodeFrame } from '../shared/protocol/frame.js';
 import { ownMemoryOf } from '../shared/protocol/own-memory.js';
 import {
   maxCoordinatorMessageBytes,
   type ComputeMessage,
   type EvaluateMessage,
+  type PublishedWeightsMessage,
+  type WeightsDifferenceMessage,
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
@@ -20,7 +23,10 @@ import { SliceComputer } from './computation/slice-computer.js';
 import { SliceImages, type ReadShard } from './computation/slice-images.js';
 import type { CoordinatorLink } from './connection/coordinator-link.js';
 import type { DeviceModels, ModelSpec } from './device-models.js';
+import { loadRoundingKernels } from './encoding/rounding-kernels.js';
+import { SliceEncoder } from './encoding/slice-encoder.js';
 import type { EngineModel } from './engine.js';
+import { HeldWeights, type Weights } from './held-weights.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { OutgoingFrames } from './outgoing-frames.js';
 import { PhaseTimer } from './phase-timer.js';
@@ -59,10 +65,9 @@ export class RunWork implements SessionWork {
   readonly #frames = new OutgoingFrames();
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
-  /** The latest weights, followed by the moving statistics. */
-  #weights: { step: number; values: Float32Array; memory: ArrayBuffer | undefined } | undefined;
-  /** The step whose weights are on the device; -1 before the first weights are loaded. */
-  #loadedStep = -1;
+  readonly #weights: HeldWeights;
+  /** The weights that are on the device; undefined before the first are loaded. */
+  #loaded: Weights | undefined;
 
   constructor(
     run: Welcome,
@@ -77,7 +82,8 @@ export class RunWork implements SessionWork {
     this.#engines = engines;
     this.#link = link;
     this.#handlers = handlers;
-    this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout);
+    this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout, run.config.encoding);
+    this.#weights = new HeldWeights(spec.layout, run.config.encoding);
     this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), held, (message) => this.#send(message));
   }
 
@@ -101,26 +107,52 @@ export class RunWork implements SessionWork {
     const load = async () => {
       await this.#measured;
       this.#engines.devices.keepOnly(fingerprint);
-      return new SliceComputer(layout, await this.#engines.devices.load(fingerprint, this.#spec), images);
+      const model = await this.#engines.devices.load(fingerprint, this.#spec);
+      return new SliceComputer(layout, model, images, await this.#createEncoder());
     };
     this.#queue = new WorkQueue(load(), this.#handlers.onFailure);
     this.#handlers.onEngine(engine);
   }
 
-  /** Stores the weights for a step. Drops waiting requests for earlier steps, because those steps are complete. */
+  /**
+   * Stores the coordinator's own weights for a step. Drops waiting requests for earlier steps, because those steps are
+   * complete.
+   */
   receiveWeights(step: number, payload: Uint8Array): void {
-    const { layout } = this.#spec;
-    const values = floatsOf(payload, layout.weightsSize + layout.statisticsSize);
     // The model has a copy of the previous weights.
-    if (this.#weights?.memory !== undefined) this.#link.reuse(this.#weights.memory);
-    this.#weights = { step, values, memory: ownMemoryOf(payload) };
+    const unused = this.#weights.receiveOwn(step, payload);
+    if (unused !== undefined) this.#link.reuse(unused);
+    this.#weightsReceived(step);
+  }
+
+  /** Like receiveWeights, for the published weights. */
+  receivePublished(message: PublishedWeightsMessage, payload: Uint8Array): void {
+    this.#weights.receivePublished(message, payload);
+    this.#reuse(payload);
+    this.#weightsReceived(message.step);
+  }
+
+  /** Like receiveWeights, for the difference between the published weights and those of the step before. */
+  receiveDifference(message: WeightsDifferenceMessage, payload: Uint8Array): void {
+    this.#weights.receiveDifference(message, payload);
+    this.#reuse(payload);
+    this.#weightsReceived(message.step);
+  }
+
+  /** Lets later messages use the memory of one whose content has been copied. */
+  #reuse(payload: Uint8Array): void {
+    const memory = ownMemoryOf(payload);
+    if (memory !== undefined) this.#link.reuse(memory);
+  }
+
+  #weightsReceived(step: number): void {
     this.#queue?.dropBefore(step);
     this.#timer.weightsReceived();
   }
 
   compute(request: ComputeMessage): void {
     const receivedMs = machineMs();
-    this.#assertWeights(request);
+    const weights = this.#assertWeights(request, this.#weights.forTraining);
     const { slices } = this.#run.config;
     for (const range of request.ranges) {
       if (isAlignedRange(range, slices)) continue;
@@ -129,13 +161,17 @@ export class RunWork implements SessionWork {
       );
     }
     for (const range of request.ranges) {
-      this.#enqueue(request.step, (computer) => this.#sendPartialSum(computer, request, range, receivedMs));
+      this.#enqueue(request.step, (computer) => {
+        this.#loadWeights(computer.model, weights);
+        return this.#sendPartialSum(computer, request, range, weights.gradientScales, receivedMs);
+      });
     }
   }
 
   evaluate(request: EvaluateMessage): void {
-    this.#assertWeights(request);
+    const weights = this.#assertWeights(request, this.#weights.forEvaluation);
     this.#enqueue(request.step, async ({ model }) => {
+      this.#loadWeights(model, weights);
       this.#send(...(await evaluateShard({ ...this.#run, ...this.#spec }, model, this.#readShard, request)));
     });
   }
@@ -158,36 +194,47 @@ export class RunWork implements SessionWork {
     this.#send({ type: 'measurement', speeds });
   }
 
-  #assertWeights({ type, step }: ComputeMessage | EvaluateMessage): void {
-    if (this.#weights?.step === step) return;
-    const actual = this.#weights === undefined ? 'no weights' : `the weights for step ${this.#weights.step}`;
+  async #createEncoder(): Promise<SliceEncoder | undefined> {
+    const { encoding, seed } = this.#run.config;
+    if (encoding === 'float32') return undefined;
+    return new SliceEncoder(this.#spec.layout, seed, await loadRoundingKernels());
+  }
+
+  #assertWeights({ type, step }: ComputeMessage | EvaluateMessage, held: Weights | undefined): Weights {
+    if (held?.step === step) return held;
+    const actual = held === undefined ? 'no weights' : `the weights for step ${held.step}`;
     throw new ProtocolError(`${type} for step ${step} arrived, but this worker has ${actual}`);
   }
 
   #enqueue(step: number, job: (computer: SliceComputer) => Promise<void>): void {
     if (this.#queue === undefined) throw new ProtocolError(`a request for step ${step} arrived before use-engine`);
-    this.#queue.add(step, async (computer) => {
-      this.#loadWeights(computer.model);
-      await job(computer);
-    });
+    this.#queue.add(step, job);
   }
 
-  #loadWeights(model: EngineModel): void {
-    if (this.#weights === undefined || this.#weights.step === this.#loadedStep) return;
-    const { step, values } = this.#weights;
-    const { weightsSize } = this.#spec.layout;
-    model.setWeights(values.subarray(0, weightsSize), values.subarray(weightsSize));
-    this.#loadedStep = step;
+  #loadWeights(model: EngineModel, weights: Weights): void {
+    if (weights === this.#loaded) return;
+    model.setWeights(weights.values, weights.movingStatistics);
+    this.#loaded = weights;
   }
 
-  async #sendPartialSum(computer: SliceComputer, request: ComputeMessage, range: SliceRange, receivedMs: number) {
+  async #sendPartialSum(
+    computer: SliceComputer,
+    request: ComputeMessage,
+    range: SliceRange,
+    scales: Float32Array | undefined,
+    receivedMs: number,
+  ) {
     const { step, ranges, timed } = request;
     const startedMs = machineMs();
-    const frame = this.#frames.take(computer.payloadFloats(range), range.count);
-    const { sampleCount, slices, times } = await computer.sumRange(step, range, frame.payload);
+    const format = new PartialSumFormat(this.#spec.layout, this.#run.config.encoding, scales !== undefined);
+    const frame = this.#frames.take(format.payloadFloats(range.count), range.count);
+    const payload = format.viewsOf(frame.payload, range.count);
+    const { times, ...sums } = await (scales === undefined
+      ? computer.sumRange(step, range, payload)
+      : computer.sumRangeScaled(step, range, scales, payload));
     const { waitMs, sendMs, preparations } = this.#timer.take();
     const phases = { waitMs, ...times.phases, sendMs };
-    const sealed = frame.seal({ type: 'gradient', step, range, sampleCount, slices, phases } satisfies WorkerMessage);
+    const sealed = frame.seal({ type: 'gradient', step, range, ...sums, phases } satisfies WorkerMessage);
     if (timed) {
       const spans = { slices: times.slices, additions: times.additions, preparations };
       // Send the timing first: once the coordinator has the partial sum, it may complete the step.
@@ -201,7 +248,7 @@ export class RunWork implements SessionWork {
       // waiting for this partial sum.
       if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(step + 1, ranges);
     });
-    this.#handlers.onProgress({ step, images: sampleCount, slices: range.count });
+    this.#handlers.onProgress({ step, images: sums.sampleCount, slices: range.count });
   }
 
   /** Prepares for a step: does the part of the work that does not depend on the weights. */

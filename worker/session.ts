@@ -10,6 +10,8 @@ import {
   type CoordinatorMessage,
   type EvaluateMessage,
   type Hello,
+  type PublishedWeightsMessage,
+  type WeightsDifferenceMessage,
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
@@ -29,8 +31,10 @@ export interface SessionWork {
   readonly maxMessageBytes: number;
   measure(fingerprints: string[]): void;
   useEngine(fingerprint: string): void;
-  /** @param message the whole message, of which the payload is a part */
-  receiveWeights(step: number, payload: Uint8Array, message: Uint8Array): void;
+  /** @param frame the whole message, of which the payload is a part */
+  receiveWeights(step: number, payload: Uint8Array, frame: Uint8Array): void;
+  receivePublished(message: PublishedWeightsMessage, payload: Uint8Array, frame: Uint8Array): void;
+  receiveDifference(message: WeightsDifferenceMessage, payload: Uint8Array, frame: Uint8Array): void;
   compute(request: ComputeMessage): void;
   evaluate(request: EvaluateMessage): void;
   /** Called when the connection has closed. Resolves when all work has ended. */
@@ -187,6 +191,10 @@ export class WorkerSession {
         return work.useEngine(message.fingerprint);
       case 'weights':
         return work.receiveWeights(message.step, payload, bytes);
+      case 'published-weights':
+        return work.receivePublished(message, payload, bytes);
+      case 'weights-difference':
+        return work.receiveDifference(message, payload, bytes);
       case 'compute':
         return work.compute(message);
       case 'evaluate':

@@ -1,4 +1,4 @@
-// lockstep summary: prints the layers of a network, from a configuration or a checkpoint.
+// lockstep summary: prints the layers of a network, from a configuration or a checkpoint, and what a step exchanges.
 import type { Command } from 'commander';
 import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoint.js';
 import { summarizeModel } from '../../inference/export/summary.js';
@@ -11,13 +11,15 @@ import { LockstepError } from '../../shared/errors.js';
 import { graphOf } from '../../shared/config/network-config.js';
 import { layoutNetwork, type ModelLayout } from '../../shared/network/layout.js';
 import { addConfigOptions, readConfig } from '../options/config-options.js';
+import { describeExchange, summarizeExchange } from '../output/exchange-summary.js';
 import { describeSummary } from '../output/model-summary.js';
 import { printLines } from '../output/printer.js';
 
 export function configure(command: Command): void {
   command
     .description(
-      'Print the layers of the network with their shapes and parameter counts, like model.summary() in Keras.',
+      'Print the layers of the network with their shapes and parameter counts, like model.summary() in Keras, and how many ' +
+        'bytes a worker exchanges in each step.',
     )
     .argument(
       '[CHECKPOINT]',
@@ -26,8 +28,13 @@ export function configure(command: Command): void {
     .option('--json', 'print JSON');
   addConfigOptions(command).action(
     async (location: string | undefined, { json, ...options }: Record<string, unknown>) => {
-      const summary = summarizeModel(await layoutFor(location, options));
-      printLines(command, json ? [JSON.stringify(summary, null, 2)] : describeSummary(summary));
+      const layout = await layoutFor(location, options);
+      const model = summarizeModel(layout);
+      const exchange = summarizeExchange(layout);
+      const text = json
+        ? [JSON.stringify({ ...model, exchange }, null, 2)]
+        : [...describeSummary(model), '', ...describeExchange(exchange)];
+      printLines(command, text);
     },
   );
 }

@@ -33,7 +33,8 @@ function describeRun({ lockstepVersion, time, run, workers }: RunStatus): string
     `${formatCount(connected, 'worker')}${needed} · ${run.workersLost} lost · ` +
       `${formatCount(run.slicesReassigned, 'slice')} reassigned · ${formatCount(run.stragglers, 'straggler')} · ` +
       (run.exact ? 'exact' : 'not exact'),
-    `${formatBytes(run.bytesSent)} sent, ${formatBytes(run.bytesReceived)} received`,
+    `${formatBytes(run.bytesSent)} sent, ${formatBytes(run.bytesReceived)} received` +
+      (run.clippedValues > 0 ? ` · ${formatCount(run.clippedValues, 'gradient value')} clipped` : ''),
     checkpoint === null
       ? 'no checkpoint yet'
       : `checkpoint ${checkpoint.path}${checkpoint.time === null ? '' : `, ${durationSince(checkpoint.time)} ago`}`,

@@ -25,7 +25,7 @@ import type { JoiningWorker } from './handshake.js';
 import type { Records } from '../../shared/dataset/records.js';
 import { RelayedWorkers, type RelayedWorker } from './relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
-import type { WeightsFrame } from './weights-frame.js';
+import type { StepWeights, WeightsKind } from './step-weights.js';
 
 /**
  * Maximum number of bytes waiting to be read by the worker, in addition to the weights of two steps. A worker that reads
@@ -84,6 +84,8 @@ export class WorkerConnection implements WorkerView {
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
   isTimed = false;
+  /** Step of the weights of each kind that were last sent to the worker; -1 if none have been sent. */
+  readonly #weightsSteps = { own: -1, published: -1 };
   #bytesSent = 0;
   #longestFrameBytes = 0;
   #bytesReceived = 0;
@@ -205,16 +207,16 @@ export class WorkerConnection implements WorkerView {
   }
 
   /** Requests the partial sums over these ranges; sends the step's weights first if the worker does not have them. */
-  compute(weights: WeightsFrame, ranges: SliceRange[]): void {
-    this.#sendWeights(weights);
+  compute(weights: StepWeights, ranges: SliceRange[]): void {
+    this.#sendWeights(weights, weights.trainingKind);
     this.load.rangesAssigned(ranges.length, this.#settings.clock.now());
     const message = { type: 'compute', step: weights.step, ranges } as const;
     this.send(this.isTimed ? { ...message, timed: true } : message);
   }
 
   /** Requests the evaluation of a shard; sends the weights first if the worker does not have them. */
-  evaluate(weights: WeightsFrame, shard: Shard): void {
-    this.#sendWeights(weights);
+  evaluate(weights: StepWeights, shard: Shard): void {
+    this.#sendWeights(weights, 'own');
     this.#shards.markHeld(shard.sha256);
     this.load.evaluationAssigned(this.#settings.clock.now());
     this.send({ type: 'evaluate', step: weights.step, split: shard.split, index: shard.index });
@@ -224,8 +226,8 @@ export class WorkerConnection implements WorkerView {
    * Sends weights that the worker will most likely need next. Does nothing if the worker is busy, because new weights
    * would make it drop its work.
    */
-  sendAhead(weights: WeightsFrame): void {
-    if (!this.load.isBusy) this.#sendWeights(weights);
+  sendAhead(weights: StepWeights): void {
+    if (!this.load.isBusy) this.#sendWeights(weights, weights.trainingKind);
   }
 
   /** Asks the worker to fetch a shard when it has nothing else to do. */
@@ -272,11 +274,14 @@ export class WorkerConnection implements WorkerView {
     this.#socket.close(code);
   }
 
-  #sendWeights(weights: WeightsFrame): void {
-    if (this.load.weightsStep === weights.step) return;
-    this.load.weightsSent(weights.step);
-    weights.pendingSends++;
-    this.#sendFrame(weights.message, () => weights.pendingSends--);
+  #sendWeights(weights: StepWeights, kind: WeightsKind): void {
+    const { step } = weights;
+    if (this.#weightsSteps[kind] === step) return;
+    const frame = weights.frameFor(kind, this.#weightsSteps[kind]);
+    this.#weightsSteps[kind] = step;
+    this.load.weightsSent(step);
+    frame.pendingSends++;
+    this.#sendFrame(frame.message, () => frame.pendingSends--);
   }
 
   #sendFrame(frame: Uint8Array, onSent?: (error?: Error) => void): void {

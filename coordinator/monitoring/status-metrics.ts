@@ -113,6 +113,11 @@ export const statusMetrics: readonly StatusMetric[] = [
     ({ run }) => run.slicesDuplicated,
   ),
   counter('lockstep_stragglers_total', 'Number of times that a worker was a straggler.', ({ run }) => run.stragglers),
+  counter(
+    'lockstep_clipped_values_total',
+    'Number of gradient values that were clipped when they were rounded to 8 bits; 0 if the encoding is float32.',
+    ({ run }) => run.clippedValues,
+  ),
   gauge('lockstep_checkpoint_step', 'Step of the newest checkpoint.', ({ run }) => run.checkpoint?.step ?? NaN),
   gauge('lockstep_checkpoint_timestamp_seconds', 'Unix time of the newest checkpoint.', ({ run }) =>
     typeof run.checkpoint?.time === 'string' ? Date.parse(run.checkpoint.time) / 1000 : NaN,

@@ -125,7 +125,7 @@ export class StatusReporter {
   #runStatus(): RunStatus['run'] {
     const { id, setup, schedule, state, pool, totals, quorum } = this.#sources;
     const { batchSize } = setup.config;
-    const { workersJoined, workersLost, slicesReassigned, stragglers, slicesDuplicated } = totals.record;
+    const { workersJoined, workersLost, slicesReassigned, stragglers, slicesDuplicated, clippedValues } = totals.record;
     const last = this.#lastStep;
     const activeMs = runPhases.filter(isActive).reduce((sum, phase) => sum + this.#msIn(phase), 0);
     const stepsLeft = Math.max(0, schedule.totalSteps - state.step);
@@ -158,6 +158,7 @@ export class StatusReporter {
       slicesReassigned,
       stragglers,
       slicesDuplicated,
+      clippedValues,
       workersNeeded: quorum.needed,
       workersJoined,
       workersLost,

@@ -5,7 +5,14 @@ import type { StepPhases } from './step-phases.js';
 
 /** One line of metrics.jsonl. `time` is in ISO 8601 format in UTC; `step` is the number of updates made. */
 export type MetricsLine = { time: string; step: number } & (
-  | ({ type: 'step'; epoch: number; learningRate: number; imagesPerSecond: number; phases: StepPhases } & Metrics)
+  | ({
+      type: 'step';
+      epoch: number;
+      learningRate: number;
+      imagesPerSecond: number;
+      phases: StepPhases;
+      clippedValues?: number | undefined;
+    } & Metrics)
   | ({ type: 'validation' | 'test'; epoch: number } & Metrics)
   | { type: 'event'; event: string; detail: string }
 );
@@ -26,8 +33,9 @@ export function metricsLineOf(event: RunEvent): MetricsLine | undefined {
   const { time, step } = event;
   switch (event.type) {
     case 'step': {
-      const { type, epoch, loss, accuracy, learningRate, imagesPerSecond, phases } = event;
-      return { type, time, step, epoch, loss, accuracy, learningRate, imagesPerSecond, phases };
+      const { type, epoch, loss, accuracy, learningRate, imagesPerSecond, phases, clippedValues } = event;
+      // JSON omits undefined values.
+      return { type, time, step, epoch, loss, accuracy, learningRate, imagesPerSecond, phases, clippedValues };
     }
     case 'validation':
     case 'test': {

@@ -44,6 +44,8 @@ export interface Report {
   /** Number of times that a worker was a straggler and its slices were also assigned to other workers. */
   stragglers: number;
   slicesDuplicated: number;
+  /** Number of gradient values that were clipped when they were rounded to 8 bits; 0 if the encoding is float32. */
+  clippedValues: number;
   /** Contribution of each worker. Workers are identified by name, so a worker that rejoined has a single entry. */
   workers: WorkerSummary[];
   /** See weightsSha256 in shared/network/layout-hash.ts. */

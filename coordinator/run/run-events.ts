@@ -50,6 +50,8 @@ export type RunEvent = { step: number; time: string } &
         imagesPerSecond: number;
         phases: StepPhases;
         contributions: readonly WorkerContribution[];
+        /** Number of gradient values that were clipped; missing if the run's encoding is float32. */
+        clippedValues?: number | undefined;
       } & Metrics)
     /**
      * An epoch ended; its validation follows. The metrics are means over its steps; `gradient` is the last step's mean

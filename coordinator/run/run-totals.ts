@@ -16,6 +16,7 @@ export const totalsRecord = z.object({
   slicesReassigned: count,
   stragglers: count,
   slicesDuplicated: count,
+  clippedValues: count.default(0),
   /** The run's fingerprint; null until it has been chosen. */
   fingerprint: z.string().nullable().default(null),
   engines: z.array(z.object({ engine: z.string(), fingerprint: z.string(), workers: z.int().positive() })),
@@ -44,6 +45,7 @@ export class RunTotals {
       slicesReassigned: 0,
       stragglers: 0,
       slicesDuplicated: 0,
+      clippedValues: 0,
       engines: [],
       resumedAtSteps: [],
       isOverridden: false,
@@ -85,6 +87,7 @@ export class RunTotals {
       case 'step':
         for (const contribution of event.contributions) this.#countContribution(contribution);
         for (const name of phaseNames) this.#phaseSums[name] += event.phases[name];
+        this.#record.clippedValues += event.clippedValues ?? 0;
         this.#stepCount++;
         break;
       default:

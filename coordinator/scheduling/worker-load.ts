@@ -35,8 +35,11 @@ export class WorkerLoad {
     return this.#pendingRanges > 0 && this.#weightsStep < step;
   }
 
-  /** Records that the worker was sent new weights, which makes it drop any work that it has not started. */
+  /**
+   * Records that the worker was sent weights. Those of another step make it drop any work that it has not started.
+   */
   weightsSent(step: number): void {
+    if (step === this.#weightsStep) return;
     this.#weightsStep = step;
     this.#pendingRanges = 0;
     this.#pendingEvaluations = 0;

@@ -6,10 +6,14 @@ import { areFinite, firstNotFinite } from '../../shared/reduction/finite.js';
 import { describeRange } from '../../shared/reduction/slices.js';
 import type { PartialSum } from './gradient-sum.js';
 
-/** Returns whether every value in a worker's answer is finite. */
-export function isFinitePartialSum({ gradientSum, slices }: PartialSum): boolean {
+/**
+ * Returns whether every value in a worker's answer is finite. The maxima show which values were not before they were
+ * rounded to integers.
+ */
+export function isFinitePartialSum({ gradientSum, maxima, slices }: PartialSum): boolean {
   return (
-    areFinite(gradientSum) &&
+    (!(gradientSum instanceof Float32Array) || areFinite(gradientSum)) &&
+    areFinite(maxima) &&
     slices.every(({ lossSum, batchStatistics }) => Number.isFinite(lossSum) && areFinite(batchStatistics))
   );
 }
@@ -24,11 +28,11 @@ export function notFinitePartialSum(
   partial: PartialSum,
   layout: ModelLayout,
 ): LockstepError {
-  const { range, gradientSum, slices } = partial;
+  const { range, slices } = partial;
   const found: string[] = [];
   const badLoss = slices.findIndex(({ lossSum }) => !Number.isFinite(lossSum));
   if (badLoss >= 0) found.push(`the loss of slice ${range.first + badLoss} is ${slices[badLoss].lossSum}`);
-  const gradient = firstNotFinite(gradientSum, layout.weights);
+  const gradient = firstNotFiniteGradient(partial, layout);
   if (gradient !== undefined) {
     found.push(`the gradient of ${describeRange(range)} has ${gradient.value} in ${gradient.array}`);
   }
@@ -43,6 +47,12 @@ export function notFinitePartialSum(
     `in step ${step + 1}, ${worker} sent values that are not finite: ${found.join(', ')}. Training has diverged or this ` +
       'worker is faulty; no value from this step reached the weights',
   );
+}
+
+function firstNotFiniteGradient({ gradientSum, maxima }: PartialSum, layout: ModelLayout) {
+  if (gradientSum instanceof Float32Array) return firstNotFinite(gradientSum, layout.weights);
+  const arrays = layout.weights.map(({ name, shape }, offset) => ({ name, shape, offset, size: 1 }));
+  return firstNotFinite(maxima, arrays);
 }
 
 /** Returns a `diverged` error for finite partial sums whose sum exceeds the range of float32. `step` is zero-based. */

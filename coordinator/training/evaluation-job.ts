@@ -4,7 +4,7 @@ import { ProtocolError } from '../../shared/errors.js';
 import type { EvaluationMessage, Shard } from '../../shared/protocol/messages.js';
 import { decodePredictions } from '../../shared/protocol/predictions.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
-import type { WeightsFrame } from '../connections/weights-frame.js';
+import type { StepWeights } from '../connections/step-weights.js';
 import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
 import type { EvaluationSplit, ShardStore } from '../dataset/shard-store.js';
 import type { EvaluatedShard } from '../run/metrics.js';
@@ -29,7 +29,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   readonly #split: EvaluationSplit;
   readonly #shards: readonly Shard[];
   readonly #format: RecordFormat;
-  readonly #weights: WeightsFrame;
+  readonly #weights: StepWeights;
   readonly #onShard: (shard: EvaluatedShard) => void;
   readonly #results: EvaluatedShard[];
 
@@ -40,7 +40,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   constructor(
     split: EvaluationSplit,
     { shards, dataset }: Pick<ShardStore, 'shards' | 'dataset'>,
-    weights: WeightsFrame,
+    weights: StepWeights,
     durations: ItemDurations,
     onShard: (shard: EvaluatedShard) => void = () => undefined,
   ) {

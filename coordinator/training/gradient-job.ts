@@ -1,11 +1,15 @@
 // Collects the gradient of one step: the sum over all slices, regardless of which workers compute them.
 import type { Clock } from '../../shared/clock.js';
+import type { Encoding } from '../../shared/encoding/encodings.js';
+import { PartialSumFormat } from '../../shared/encoding/partial-sum.js';
+import { decodeSum } from '../../shared/encoding/scaled-values.js';
+import { ProtocolError } from '../../shared/errors.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import { floatsOf } from '../../shared/protocol/frame.js';
 import type { GradientMessage } from '../../shared/protocol/messages.js';
 import { sliceCountOf, type Assignment } from '../scheduling/assignment.js';
-import type { SliceRange } from '../../shared/reduction/slices.js';
-import type { WeightsFrame } from '../connections/weights-frame.js';
+import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
+import type { StepWeights } from '../connections/step-weights.js';
 import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
 import type { NewRunEvent } from '../run/run-events.js';
 import { availableWorkers, type SliceScheduler } from '../scheduling/slice-scheduler.js';
@@ -16,7 +20,9 @@ import { GradientSum, type PartialSum } from './gradient-sum.js';
 import { StepContributions } from './step-contributions.js';
 import type { WorkTracker } from './work-tracker.js';
 
-export type CollectedGradient = Omit<PartialSum, 'range'> & Recovery & ReturnType<StepContributions['summary']>;
+/** The gradient of a step, decoded. */
+export type CollectedGradient = Omit<PartialSum, 'range' | 'gradientSum'> & { gradientSum: Float32Array } & Recovery &
+  ReturnType<StepContributions['summary']>;
 
 /** Work on slices with one step's weights, whose answers are partial sums. */
 export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
@@ -25,15 +31,22 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   readonly durations: ItemDurations;
   protected readonly scheduler: SliceScheduler;
   protected readonly layout: ModelLayout;
-  readonly #weights: WeightsFrame;
+  protected readonly weights: StepWeights;
+  readonly #format: PartialSumFormat;
 
-  constructor(weights: WeightsFrame, layout: ModelLayout, scheduler: SliceScheduler) {
+  constructor(weights: StepWeights, layout: ModelLayout, encoding: Encoding, scheduler: SliceScheduler) {
     this.step = weights.step;
     this.itemCount = scheduler.sliceCount;
     this.durations = scheduler.sliceDurations;
     this.scheduler = scheduler;
     this.layout = layout;
-    this.#weights = weights;
+    this.weights = weights;
+    this.#format = new PartialSumFormat(layout, encoding, this.hasScales);
+  }
+
+  /** Whether the step has gradient scales, so that its sums are integers. */
+  protected get hasScales(): boolean {
+    return this.weights.gradientScales !== undefined;
   }
 
   abstract accept(worker: WorkerConnection, answer: GradientAnswer): void;
@@ -52,7 +65,7 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   }
 
   send(worker: WorkerConnection, ranges: SliceRange[]): void {
-    worker.compute(this.#weights, ranges);
+    worker.compute(this.weights, ranges);
   }
 
   rangeOf(message: AnswerMessage): SliceRange | undefined {
@@ -60,21 +73,24 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
     return message.type === 'gradient' && message.step === this.step ? message.range : undefined;
   }
 
-  /**
-   * Parses a partial sum. The payload contains the gradient sum, followed by the batch statistics of each slice. The
-   * returned arrays are views into the message.
-   */
+  /** Parses a partial sum. The returned arrays are views into the message. */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
-    const { range, sampleCount, slices, phases } = message as GradientMessage;
+    const { range, sampleCount, slices, clippedCount = 0, phases } = message as GradientMessage;
     const { weightsSize, statisticsSize } = this.layout;
-    const values = floatsOf(payload, weightsSize + range.count * statisticsSize);
+    const values = floatsOf(payload, this.#format.payloadFloats(range.count));
+    const { sum, batchStatistics, maxima } = this.#format.viewsOf(values, range.count);
+    if (clippedCount > (sum instanceof Float32Array ? 0 : range.count * weightsSize)) {
+      throw new ProtocolError(`a worker reports ${clippedCount} clipped values in ${describeRange(range)}`);
+    }
     return {
       range,
-      gradientSum: values.subarray(0, weightsSize),
+      gradientSum: sum,
+      maxima,
+      clippedCount,
       sampleCount,
       slices: slices.map((report, index) => {
-        const first = weightsSize + index * statisticsSize;
-        return { ...report, batchStatistics: values.subarray(first, first + statisticsSize) };
+        const first = index * statisticsSize;
+        return { ...report, batchStatistics: batchStatistics.subarray(first, first + statisticsSize) };
       }),
       phases,
     };
@@ -87,15 +103,16 @@ export class GradientJob extends SliceJob<CollectedGradient> {
   readonly #contributions: StepContributions;
 
   constructor(
-    weights: WeightsFrame,
+    weights: StepWeights,
     layout: ModelLayout,
+    encoding: Encoding,
     scheduler: SliceScheduler,
     clock: Clock,
     publish: (event: NewRunEvent) => void,
   ) {
-    super(weights, layout, scheduler);
+    super(weights, layout, encoding, scheduler);
     this.publish = publish;
-    this.#sum = new GradientSum(scheduler.sliceCount);
+    this.#sum = new GradientSum(scheduler.sliceCount, this.hasScales);
     this.#contributions = new StepContributions(clock);
   }
 
@@ -114,7 +131,13 @@ export class GradientJob extends SliceJob<CollectedGradient> {
   }
 
   result(recovery: Recovery): CollectedGradient {
-    return { ...this.#sum.total!, ...recovery, ...this.#contributions.summary() };
+    const total = this.#sum.total!;
+    const gradientSum = this.#contributions.timed(() => this.#decode(total.gradientSum));
+    return { ...total, gradientSum, ...recovery, ...this.#contributions.summary() };
+  }
+
+  #decode(sum: Float32Array | Int32Array): Float32Array {
+    return sum instanceof Float32Array ? sum : decodeSum(sum, this.weights.gradientScales!, this.layout.weights);
   }
 
   ended(): void {

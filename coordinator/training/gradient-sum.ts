@@ -1,5 +1,8 @@
-// Sums the gradients of a step in tree order, regardless of the order of arrival. Pure.
-import { addInto, relativesOf, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
+// Sums the gradients of a step or of a slice range, regardless of the order of arrival. Pure.
+import { raiseMaxima } from '../../shared/encoding/maxima.js';
+import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
+import { accumulatorFor, type SumAccumulator } from '../../shared/encoding/sum-accumulator.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
 
 /** A worker's results for one slice, except the gradient. */
 export interface SliceReport {
@@ -12,8 +15,14 @@ export interface SliceReport {
 /** The sum of the gradients over an aligned slice range. */
 export interface PartialSum {
   range: SliceRange;
-  /** Sum of the gradients. GradientSum.add() takes ownership of the array and may modify it later. */
-  gradientSum: Float32Array;
+  /**
+   * Sum of the gradients, in the encoding of the step. GradientSum.add() takes ownership of the array and may modify it
+   * later.
+   */
+  gradientSum: PartialSumPayload['sum'];
+  maxima: PartialSumPayload['maxima'];
+  /** Number of gradient values that were clipped in all slices. */
+  clippedCount: number;
   /** Number of images in the range's slices. */
   sampleCount: number;
   /** Reports for the range's slices, in slice order. */
@@ -22,55 +31,44 @@ export interface PartialSum {
 
 export class GradientSum {
   readonly #range: SliceRange;
-  readonly #sliceCount: number;
-  /** Partial sums whose siblings in the reduction tree are still missing, by the first slice of their range. */
-  readonly #pending = new Map<number, { range: SliceRange; sum: Float32Array }>();
+  readonly #sum: SumAccumulator;
   readonly #reports: SliceReport[];
+  #maxima: Float32Array | undefined;
   #sampleCount = 0;
-  #total: Float32Array | undefined;
+  #clippedCount = 0;
 
   /**
-   * @param sliceCount number of slices of the run
+   * @param sliceCount number of slices in a step
+   * @param hasScales whether the step has gradient scales
    * @param range aligned range to sum over; all slices by default
    */
-  constructor(sliceCount: number, range: SliceRange = { first: 0, count: sliceCount }) {
+  constructor(sliceCount: number, hasScales: boolean, range: SliceRange = { first: 0, count: sliceCount }) {
     this.#range = range;
-    this.#sliceCount = sliceCount;
+    this.#sum = accumulatorFor(range, sliceCount, hasScales);
     this.#reports = Array.from({ length: range.count });
   }
 
   /** Adds a partial sum. The ranges of the added partial sums must not overlap. */
-  add({ range, gradientSum, sampleCount, slices }: PartialSum): void {
+  add({ range, gradientSum, maxima, clippedCount, sampleCount, slices }: PartialSum): void {
     for (const [index, report] of slices.entries()) this.#reports[range.first - this.#range.first + index] = report;
     this.#sampleCount += sampleCount;
-    this.#merge(range, gradientSum);
+    this.#clippedCount += clippedCount;
+    this.#maxima ??= new Float32Array(maxima.length);
+    raiseMaxima(this.#maxima, maxima);
+    this.#sum.add(range, gradientSum);
   }
 
   /** The sum over the whole range; undefined until every slice has been added. */
-  get total(): PartialSum | undefined {
-    if (this.#total === undefined) return undefined;
+  get total(): (PartialSum & { gradientSum: Float32Array | Int32Array }) | undefined {
+    const gradientSum = this.#sum.total;
+    if (gradientSum === undefined) return undefined;
     return {
       range: this.#range,
-      gradientSum: this.#total,
+      gradientSum,
+      maxima: this.#maxima!,
+      clippedCount: this.#clippedCount,
       sampleCount: this.#sampleCount,
       slices: this.#reports,
     };
-  }
-
-  #merge(range: SliceRange, sum: Float32Array): void {
-    if (sameRange(range, this.#range)) {
-      this.#total = sum;
-      return;
-    }
-    // Only the root of the tree has no relatives, and every range that contains others is in the tree.
-    const { parent, sibling } = relativesOf(range, this.#sliceCount)!;
-    const waiting = this.#pending.get(sibling.first);
-    if (waiting === undefined || !sameRange(waiting.range, sibling)) {
-      this.#pending.set(range.first, { range, sum });
-      return;
-    }
-    this.#pending.delete(sibling.first);
-    addInto(waiting.sum, sum);
-    this.#merge(parent, waiting.sum);
   }
 }

@@ -3,7 +3,7 @@
 import type { Clock } from '../../shared/clock.js';
 import { LockstepError } from '../../shared/errors.js';
 import { collectYoungGeneration } from '../../shared/gc.js';
-import type { WeightsFrame } from '../connections/weights-frame.js';
+import type { StepWeights } from '../connections/step-weights.js';
 import { interruption, type WorkerPool } from '../connections/worker-pool.js';
 import type { WorkerQuorum } from '../connections/worker-quorum.js';
 import type { EvaluationSplit } from '../dataset/shard-store.js';
@@ -12,6 +12,7 @@ import { outcomeOf, type Outcome } from '../run/evaluation-report.js';
 import { metricsOf } from '../run/metrics.js';
 import type { Report } from '../run/report.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
+import type { NewRunEvent } from '../run/run-events.js';
 import type { RunSetup } from '../run/run-setup.js';
 import { Replicator } from '../scheduling/replicator.js';
 import { SliceScheduler } from '../scheduling/slice-scheduler.js';
@@ -143,10 +144,12 @@ export class TrainingRun {
     }
   }
 
-  async #collectGradient(weights: WeightsFrame): Promise<CollectedGradient> {
+  async #collectGradient(weights: StepWeights): Promise<CollectedGradient> {
     const { setup, pool, dispatcher, events, clock } = this.#parts;
     const stopTimer = clock.after(idleAfterMs, collectYoungGeneration);
-    const job = new GradientJob(weights, setup.layout, this.#scheduler, clock, (event) => events.publish(event));
+    const { layout, config } = setup;
+    const publish = (event: NewRunEvent) => events.publish(event);
+    const job = new GradientJob(weights, layout, config.encoding, this.#scheduler, clock, publish);
     const gradient = await dispatcher.run(job).finally(stopTimer);
     this.#replicator.setOwners(this.#scheduler.owners, pool.workers);
     return gradient;
@@ -156,7 +159,7 @@ export class TrainingRun {
    * Sends the next weights to the workers that own slices. Called before the step's events are published, because
    * workers wait for weights, but nothing waits for events.
    */
-  #sendAhead(weights: WeightsFrame): void {
+  #sendAhead(weights: StepWeights): void {
     const owners = new Set(this.#scheduler.owners);
     for (const worker of this.#parts.pool.workers) {
       if (owners.has(worker.id)) worker.sendAhead(weights);
@@ -164,7 +167,7 @@ export class TrainingRun {
   }
 
   #emitStep(gradient: CollectedGradient, learningRate: number, timer: StepTimer): void {
-    const { events, schedule } = this.#parts;
+    const { events, schedule, setup } = this.#parts;
     const { contributions, reduceMs, reassigned, stragglers, sampleCount } = gradient;
     const { step, weights, optimizer } = this.#state;
     const epoch = schedule.epochOf(step);
@@ -173,13 +176,15 @@ export class TrainingRun {
     const imagesPerSecond = (1000 * sampleCount) / phases.step;
     for (const straggler of stragglers) events.publish({ type: 'straggler', step, ...straggler });
     if (reassigned > 0) events.publish({ type: 'slices-reassigned', step, slices: reassigned });
-    events.publish({ type: 'step', step, epoch, ...metrics, learningRate, imagesPerSecond, phases, contributions });
+    const clippedValues = setup.config.encoding === 'float32' ? undefined : gradient.clippedCount;
+    const rates = { learningRate, imagesPerSecond };
+    events.publish({ type: 'step', step, epoch, ...metrics, ...rates, phases, contributions, clippedValues });
     if (!schedule.isEpochEnd(step)) return;
     const means = metricsOf([this.#state.epochSums]);
     events.publish({ type: 'epoch', epoch, ...means, weights, gradient: optimizer.gradient });
   }
 
-  async #betweenSteps(weights: WeightsFrame, signal: AbortSignal): Promise<void> {
+  async #betweenSteps(weights: StepWeights, signal: AbortSignal): Promise<void> {
     const { schedule } = this.#parts;
     const { step, validation } = this.#state;
     if (schedule.isEpochEnd(step) && validation?.step !== step) await this.#validate(weights);
@@ -187,7 +192,7 @@ export class TrainingRun {
     if (signal.aborted) throw interruption(signal);
   }
 
-  async #validate(weights: WeightsFrame): Promise<void> {
+  async #validate(weights: StepWeights): Promise<void> {
     if (this.#parts.setup.store.validationCount === 0) return;
     this.#parts.phases.start('validating');
     const { loss, accuracy } = await this.#evaluate('validation', weights);
@@ -195,7 +200,7 @@ export class TrainingRun {
     this.#parts.recorder.changed();
   }
 
-  async #evaluate(split: EvaluationSplit, weights: WeightsFrame): Promise<Outcome> {
+  async #evaluate(split: EvaluationSplit, weights: StepWeights): Promise<Outcome> {
     const { setup, dispatcher, events, schedule } = this.#parts;
     const job = new EvaluationJob(split, setup.store, weights, this.#evaluationDurations);
     const outcome = outcomeOf(await dispatcher.run(job), setup.store.labels[split], setup.store.dataset);
@@ -223,7 +228,7 @@ export class TrainingRun {
     );
   }
 
-  async #finish(weights: WeightsFrame, startedMs: number): Promise<Report> {
+  async #finish(weights: StepWeights, startedMs: number): Promise<Report> {
     const { setup, phases, pool, schedule, recorder } = this.#parts;
     const { seed, initialWeightsSha256 } = setup.config;
     phases.start('testing');

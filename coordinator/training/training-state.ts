@@ -4,7 +4,8 @@ import { totalStepsOf } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
 import { areFinite } from '../../shared/reduction/finite.js';
-import { WeightsEncoder, type WeightsFrame } from '../connections/weights-frame.js';
+import { WeightsEncoder, type StepWeights } from '../connections/step-weights.js';
+import { PublishedWeights, type PublishedState } from '../encoding/published-weights.js';
 import { LookAhead } from '../optimizer/look-ahead.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
@@ -28,19 +29,29 @@ export class TrainingState implements SavedState {
   validation: RunProgress['validation'] = null;
   readonly optimizer: Optimizer;
   readonly movingStatistics: Float32Array;
+  /** The weights that workers have; undefined if the run's encoding is float32. */
+  readonly published: PublishedWeights | undefined;
   readonly #setup: RunSetup;
   readonly #encoder = new WeightsEncoder();
 
-  /** @param start initial state; copied */
-  constructor(setup: RunSetup, start: InitialState) {
+  /**
+   * @param start initial state; copied
+   * @param published published weights; by default, the initial weights
+   */
+  constructor(setup: RunSetup, start: InitialState, published?: PublishedState) {
     this.#setup = setup;
     this.optimizer = createOptimizer(setup, start.weights);
     this.movingStatistics = start.movingStatistics.slice();
+    if (setup.config.encoding === 'float32') return;
+    this.published = new PublishedWeights(
+      setup.layout,
+      published ?? { weights: start.weights, gradientScales: undefined },
+    );
   }
 
   /** Returns the state that a checkpoint contains. Throws `bad-checkpoint` if it is another optimizer's. */
   static resumed(setup: RunSetup, checkpoint: Checkpoint): TrainingState {
-    const state = new TrainingState(setup, checkpoint);
+    const state = new TrainingState(setup, checkpoint, checkpoint.published);
     state.#resume(checkpoint);
     return state;
   }
@@ -79,17 +90,17 @@ export class TrainingState implements SavedState {
     return weightsSha256(this.weights, this.movingStatistics);
   }
 
-  encodeWeights(): WeightsFrame {
-    return this.#encoder.encode(this.step, this.weights, this.movingStatistics);
+  encodeWeights(): StepWeights {
+    return this.#encoder.encode(this.step, this.weights, this.movingStatistics, this.published);
   }
 
   /**
-   * Makes one update in place. Throws `diverged` if the gradient sum is not finite, or if a new weight is not finite;
+   * Makes one update in place, and publishes it. Throws `diverged` if the gradient sum is not finite, or if a new weight is not finite;
    * in the latter case, the weights have already changed.
    */
   update(gradient: CollectedGradient, learningRate: number): void {
     const { config, layout, store } = this.#setup;
-    const { gradientSum, sampleCount, slices } = gradient;
+    const { gradientSum, maxima, sampleCount, slices } = gradient;
     const position = { step: this.step + 1, totalSteps: totalStepsOf(config, store.stepsPerEpoch) };
     const update = this.optimizer.step(gradientSum, sampleCount, learningRate, position);
     if (update === 'sum-not-finite') throw notFiniteSum(this.step, gradientSum, layout);
@@ -99,6 +110,7 @@ export class TrainingState implements SavedState {
       slices.map(({ batchStatistics }) => batchStatistics),
       config.bnMomentum,
     );
+    this.published?.follow(this.weights, maxima);
     if (this.step % store.stepsPerEpoch === 0) this.epochSums = noSums;
     this.step++;
   }

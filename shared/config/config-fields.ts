@@ -7,6 +7,7 @@ import { engineNames, type EngineName } from '../engine-names.js';
 import type { NetworkGraph } from '../network/graph.js';
 import type { Shortcut } from '../network/networks/resnet.js';
 import { networkNames } from '../network/networks/registry.js';
+import { encodings, type Encoding } from '../encoding/encodings.js';
 import { belowOne, boolean, field, optionalText, optionalWholeNumber, positive, wholeNumber } from './field.js';
 import { imageFields } from './image-fields.js';
 import { recipeNames, type RecipeName } from './recipe-presets.js';
@@ -210,6 +211,15 @@ export const recipeFields = {
     allowed: 'a number of at least 0',
     help: 'L2 penalty: this multiple of the weight is added to the gradient of each convolution and dense kernel',
     placeholder: 'X',
+  }),
+  encoding: field<Encoding>({
+    schema: z.enum(encodings),
+    default: 'float32',
+    allowed: encodings.join(' or '),
+    help:
+      'how gradients and weights travel: float32, or int8 (rounded to 8 bits: a quarter of the bytes, for slow networks). ' +
+      'Rounding affects the weights',
+    placeholder: 'NAME',
   }),
 };
 

@@ -103,6 +103,8 @@ const runOfStatus = z.object({
    */
   stragglers: count,
   slicesDuplicated: count,
+  /** Number of gradient values that were clipped when they were rounded to 8 bits; 0 if the encoding is float32. */
+  clippedValues: count,
   /** Minimum number of workers; with fewer, the run waits. */
   workersNeeded: count,
   /**

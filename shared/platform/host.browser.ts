@@ -39,6 +39,11 @@ export const host: Platform = {
   unref: () => undefined,
   yieldToEvents: nextTask,
   createSha256: () => new JavaScriptSha256(),
+  async readBuiltFile(name) {
+    const response = await fetch(new URL(name, import.meta.url));
+    if (!response.ok) throw new Error(`${response.url} cannot be loaded (HTTP status ${response.status})`);
+    return new Uint8Array(await response.arrayBuffer());
+  },
   allocate: (bytes) => new Uint8Array(bytes),
   // WebSocket.send does not accept shared memory.
   allocateMessage: (bytes) => new ArrayBuffer(bytes),

@@ -1,7 +1,9 @@
 // Node. Builds for browsers replace this file with host.browser.ts.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { getHeapStatistics } from 'node:v8';
+import { builtFile } from '../built-file.js';
 import type { Platform, Sha256 } from './platform.js';
 
 /** Maximum number of bytes per update. Node.js cannot hash 2 GiB or more at once. */
@@ -52,6 +54,7 @@ export const host: Platform = {
   unref: (timer) => void timer.unref(),
   yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
   createSha256: () => new NodeSha256(),
+  readBuiltFile: async (name, importer) => new Uint8Array(await readFile(builtFile(name, importer))),
   allocate: (bytes) => Buffer.allocUnsafe(bytes),
   allocateMessage: (bytes) => new SharedArrayBuffer(bytes),
   bufferBytes: () => getHeapStatistics().external_memory,

@@ -20,6 +20,12 @@ export interface Platform {
   /** Resolves after the messages and socket data that are already waiting have been handled. */
   yieldToEvents: () => Promise<void>;
   createSha256: () => Sha256;
+  /**
+   * Reads a build output that is loaded at run time, such as a compiled kernel. In a browser, all of them are in the folder
+   * of the scripts.
+   * @param importer `import.meta.url` of the importing file
+   */
+  readBuiltFile: (name: string, importer: string) => Promise<Uint8Array<ArrayBuffer>>;
   /** Returns memory with arbitrary contents. */
   allocate: (bytes: number) => Uint8Array<ArrayBuffer>;
   /** Returns memory for a large message, filled with zeros: memory that the connection's thread can read, if possible. */

@@ -3,6 +3,8 @@
 import * as z from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
+import { encodings, type Encoding } from '../encoding/encodings.js';
+import { PartialSumFormat } from '../encoding/partial-sum.js';
 import { engineNames } from '../engine-names.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
@@ -126,13 +128,18 @@ const shardRequest = z.strictObject({
 });
 /** "I have this shard now and will not request it again." */
 const shardHeld = z.strictObject({ type: z.literal('shard-held'), sha256 });
-/** "Here is the partial sum over this range: the gradient, followed by the batch statistics of each slice." */
+/**
+ * "Here is the partial sum over this range: the gradient and the batch statistics of each slice, in the format of the run's
+ * encoding (see encoding/partial-sum.ts)."
+ */
 const gradient = z.strictObject({
   type: z.literal('gradient'),
   step: count,
   range: alignedRange,
   sampleCount: z.int().positive(),
   slices: z.array(z.strictObject({ lossSum, correctCount: count })).min(1),
+  /** Number of gradient values that exceeded the range of 8-bit integers. Only in a step with gradient scales. */
+  clippedCount: count.optional(),
   phases: z.strictObject({
     waitMs: milliseconds,
     augmentMs: milliseconds,
@@ -272,6 +279,20 @@ const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offs
 const prefetch = z.strictObject({ type: z.literal('prefetch'), sha256 });
 /** "Here are the weights for this step, followed by the moving statistics." */
 const weights = z.strictObject({ type: z.literal('weights'), step: count });
+/**
+ * "Here are the published weights for this step, followed by the moving statistics and, unless the step's gradients travel
+ * in float32, the gradient scales." In a run with int8 encoding, gradients are computed with the published weights.
+ */
+const publishedWeights = z.strictObject({
+  type: z.literal('published-weights'),
+  step: count,
+  gradientEncoding: z.enum(encodings),
+});
+/**
+ * "Add this difference to the published weights of the step before, which you have, to get those for this step: here are
+ * the scales of the difference, the moving statistics, the gradient scales, and the difference as 8-bit integers."
+ */
+const weightsDifference = z.strictObject({ type: z.literal('weights-difference'), step: z.int().positive() });
 /** "Compute the partial sums over these ranges with this step's weights; if `timed`, send me their timing too." */
 const compute = z.strictObject({
   type: z.literal('compute'),
@@ -292,6 +313,8 @@ const coordinatorMessage = z.discriminatedUnion('type', [
   shardChunk,
   prefetch,
   weights,
+  publishedWeights,
+  weightsDifference,
   compute,
   evaluate,
   goodbye,
@@ -301,6 +324,8 @@ const coordinatorMessage = z.discriminatedUnion('type', [
 /** A message from the coordinator to a worker. */
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 export type Welcome = z.infer<typeof welcome>;
+export type PublishedWeightsMessage = z.infer<typeof publishedWeights>;
+export type WeightsDifferenceMessage = z.infer<typeof weightsDifference>;
 export type ComputeMessage = z.infer<typeof compute>;
 export type EvaluateMessage = z.infer<typeof evaluate>;
 
@@ -348,13 +373,18 @@ const headerAllowanceBytes = maxHeaderBytes + 16;
 export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
 
 /**
- * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each.
+ * Returns the maximum size of a message from a worker: the gradient over all slices, with the batch statistics of each. In
+ * every encoding, a run's first gradient travels in float32.
  */
-export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number): number {
-  return 4 * (layout.weightsSize + layout.statisticsSize * sliceCount) + headerAllowanceBytes;
+export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number, encoding: Encoding): number {
+  return 4 * new PartialSumFormat(layout, encoding, false).payloadFloats(sliceCount) + headerAllowanceBytes;
 }
 
-/** Returns the maximum size of a message from the coordinator after the welcome: the weights, or a shard chunk. */
-export function maxCoordinatorMessageBytes(layout: ModelLayout): number {
-  return Math.max(4 * (layout.weightsSize + layout.statisticsSize), chunkBytes) + headerAllowanceBytes;
+/**
+ * Returns the maximum size of a message from the coordinator after the welcome: the weights, with the gradient scales
+ * unless the encoding is float32, or a shard chunk.
+ */
+export function maxCoordinatorMessageBytes(layout: ModelLayout, encoding: Encoding): number {
+  const scales = encoding === 'float32' ? 0 : layout.weights.length;
+  return Math.max(4 * (layout.weightsSize + layout.statisticsSize + scales), chunkBytes) + headerAllowanceBytes;
 }

@@ -2,7 +2,7 @@
 // engine computes nothing.
 import { openAccessPolicy } from '../../coordinator/connections/access-policy.js';
 import { startServer } from '../../coordinator/connections/server.js';
-import { WeightsEncoder } from '../../coordinator/connections/weights-frame.js';
+import { WeightsEncoder } from '../../coordinator/connections/step-weights.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import { WorkerQuorum } from '../../coordinator/connections/worker-quorum.js';
 import { SliceScheduler } from '../../coordinator/scheduling/slice-scheduler.js';
@@ -45,7 +45,7 @@ export async function startLockstep(config: Config, workerCount: number): Promis
   const server = await startServer({
     access: openAccessPolicy({ port: 0 }),
     admission: {
-      maxMessageBytes: maxWorkerMessageBytes(layout, workerCount),
+      maxMessageBytes: maxWorkerMessageBytes(layout, workerCount, 'float32'),
       isFull: () => false,
       admit(joining) {
         const worker = pool.connect(joining, settings);
@@ -91,8 +91,8 @@ export async function startLockstep(config: Config, workerCount: number): Promis
   return {
     async step() {
       // Every step encodes the weights, as in a real run, although the values do not change.
-      const frame = encoder.encode(step, weights, movingStatistics);
-      await dispatcher.run(new GradientJob(frame, layout, scheduler, systemClock, () => undefined));
+      const frames = encoder.encode(step, weights, movingStatistics);
+      await dispatcher.run(new GradientJob(frames, layout, 'float32', scheduler, systemClock, () => undefined));
       step++;
     },
     async close() {

@@ -17,9 +17,9 @@ import { RunEventBus } from '../../coordinator/run/run-event-bus.js';
 import { RunTotals } from '../../coordinator/run/run-totals.js';
 import { zeroPhases } from '../../coordinator/run/step-phases.js';
 import { RunSchedule } from '../../coordinator/training/run-schedule.js';
+import { WeightsEncoder } from '../../coordinator/connections/step-weights.js';
 import { WorkerPool } from '../../coordinator/connections/worker-pool.js';
 import { resolveConfig } from '../../shared/config/config.js';
-import { encodeFrame } from '../../shared/protocol/frame.js';
 import type { LiveState } from '../../shared/monitoring/messages.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { ScriptedWorker } from '../support/scripted-worker.js';
@@ -139,6 +139,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
       events.publish({ type: 'answer-handled', worker: { id, name }, range, counted: true, remaining: 0 });
     }
   };
+  const encoder = new WeightsEncoder();
   let bytesBefore = 0;
   for (let turn = 0; turn < warmUpSteps + measuredSteps; turn++) {
     if (turn === warmUpSteps) {
@@ -146,7 +147,7 @@ async function measure(workerCount: number, sliceCount: number): Promise<{ bytes
       bytesBefore = page.bytes();
     }
     events.publish({ type: 'step-started' });
-    const weights = { step: state.step, message: encodeFrame({ type: 'weights', step: state.step }), pendingSends: 0 };
+    const weights = encoder.encode(state.step, new Float32Array(), new Float32Array());
     for (const { worker, range } of workers) {
       const { id, name } = worker.connection;
       events.publish({ type: 'work-assigned', worker: { id, name }, ranges: [range], reason: 'assigned' });

@@ -177,6 +177,26 @@ describe('the weights are those of a run without relays', () => {
     expect((await worker.done).reason).toBe('the run has ended');
   });
 
+  it('with int8 encoding, when workers join and rejoin behind a relay', async () => {
+    const int8 = { ...longRun, encoding: 'int8' } as const;
+    const expected = await hashWith(2, int8);
+    expect(expected).not.toBe(longSha256);
+    const cluster = await clusterOf({ ...int8, minWorkers: 2 });
+    const relay = await relayTo(cluster.coordinator.url);
+    const cable = await cableTo(relay.port);
+    let slices = 0;
+    const engine = fakeEngine({
+      beforeSlice: () => {
+        if (++slices % 60 === 0) cable.drop();
+      },
+    });
+    await relay.join({ url: cable.url, engine });
+    await cluster.join();
+    await steps(cluster, 5);
+    await relay.join();
+    expect(await cluster.coordinator.report).toMatchObject({ weightsSha256: expected, exact: true });
+  });
+
   it('when a worker behind a relay is a straggler, which another worker behind it helps', async () => {
     const cluster = await clusterOf({ ...longRun, minWorkers: 2, stragglerFactor: 3 });
     const relay = await relayTo(cluster.coordinator.url);

@@ -52,6 +52,7 @@ export const progress: RunProgress = {
     slicesReassigned: 2,
     stragglers: 4,
     slicesDuplicated: 5,
+    clippedValues: 0,
     fingerprint: 'fake/1',
     engines: [{ engine: 'fake', fingerprint: 'fake/1', workers: 3 }],
     resumedAtSteps: [2],

@@ -1,8 +1,11 @@
-// Computes partial sums: the gradients of the slices in a range, added in tree order.
+// Computes partial sums: the gradients of the slices in a range, added in tree order or, as integers, in slice order.
 import { machineMs } from '../../shared/clock.js';
+import { raiseMaximaBy } from '../../shared/encoding/maxima.js';
+import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { GradientMessage } from '../../shared/protocol/messages.js';
 import { addInto, childrenOf, type SliceRange } from '../../shared/reduction/slices.js';
+import type { SliceEncoder } from '../encoding/slice-encoder.js';
 import type { EngineModel } from '../engine.js';
 import { RangeTimes } from './range-times.js';
 import type { SliceImages } from './slice-images.js';
@@ -10,61 +13,60 @@ import type { SliceImages } from './slice-images.js';
 /** Sample count, metrics and timing of a partial sum. The sum itself is in the payload. */
 export type PartialSum = Pick<GradientMessage, 'sampleCount' | 'slices'> & { times: RangeTimes };
 
+/** Computes the gradient of a slice. It is in the engine's buffer, which the next slice overwrites. */
+type ComputeSlice = (slice: number) => Promise<Float32Array>;
+
 export class SliceComputer {
   readonly model: EngineModel;
   readonly #layout: ModelLayout;
   readonly #images: SliceImages;
+  readonly #encoder: SliceEncoder | undefined;
   /** Buffers for the sums of right subtrees, indexed by tree level. */
   readonly #scratch: Float32Array[] = [];
 
-  constructor(layout: ModelLayout, model: EngineModel, images: SliceImages) {
+  /** @param encoder undefined if the run's encoding is float32 */
+  constructor(layout: ModelLayout, model: EngineModel, images: SliceImages, encoder?: SliceEncoder) {
     this.#layout = layout;
     this.model = model;
     this.#images = images;
+    this.#encoder = encoder;
   }
 
   /**
-   * Returns the number of float32 values in the payload for a range: the gradient, then the batch statistics of each
-   * slice.
+   * Computes the partial sum over an aligned range in float32.
+   * @param payload views of the message, which receive the sum, the batch statistics and the maxima
    */
-  payloadFloats(range: SliceRange): number {
-    return this.#layout.weightsSize + range.count * this.#layout.statisticsSize;
-  }
-
-  /**
-   * Computes the partial sum over an aligned range.
-   * @param payload buffer for payloadFloats(range) values, which receives the gradient and the batch statistics
-   */
-  async sumRange(step: number, range: SliceRange, payload: Float32Array): Promise<PartialSum> {
-    const { weightsSize, statisticsSize } = this.#layout;
-    const partial: PartialSum = { sampleCount: 0, slices: [], times: new RangeTimes() };
-
+  async sumRange(step: number, range: SliceRange, payload: PartialSumPayload): Promise<PartialSum> {
+    const partial = this.#start(payload);
     const computeSlice = async (slice: number): Promise<Float32Array> => {
-      const batch = await this.#images.batch(step, slice);
-      const startedMs = machineMs();
-      const result = await this.model.computeSlice(batch);
-      const { sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
-      partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
-      payload.set(result.batchStatistics, weightsSize + partial.slices.length * statisticsSize);
-      partial.slices.push({ lossSum, correctCount });
-      partial.sampleCount += sampleCount;
-      return result.gradientSum;
+      const gradient = await this.#computeSlice(step, slice, payload, partial);
+      if (payload.maxima.length === 0) return gradient;
+      partial.times.timeAddition(() => raiseMaximaBy(gradient, this.#layout.weights, payload.maxima));
+      return gradient;
     };
-    /**
-     * Computes the sum over a subtree in `target` and returns `target`. For a single slice, returns the engine's buffer
-     * instead, which the next slice overwrites.
-     */
-    const sumOf = async (subtree: SliceRange, target: Float32Array, level: number): Promise<Float32Array> => {
-      if (subtree.count === 1) return computeSlice(subtree.first);
-      const [left, right] = childrenOf(subtree);
-      copyInto(target, await sumOf(left, target, level + 1), partial.times);
-      const scratch = right.count === 1 ? target : (this.#scratch[level] ??= new Float32Array(weightsSize));
-      const rightSum = await sumOf(right, scratch, level + 1);
-      partial.times.timeAddition(() => addInto(target, rightSum));
-      return target;
-    };
-    const gradient = payload.subarray(0, weightsSize);
-    copyInto(gradient, await sumOf(range, gradient, 0), partial.times);
+    const sum = payload.sum as Float32Array;
+    copyInto(sum, await this.#sumOf(range, sum, 0, computeSlice, partial.times), partial.times);
+    return partial;
+  }
+
+  /**
+   * Computes the partial sum over an aligned range in multiples of the gradient scales.
+   * @param payload views of the message, which receive the sum, the batch statistics and the maxima
+   */
+  async sumRangeScaled(
+    step: number,
+    range: SliceRange,
+    scales: Float32Array,
+    payload: PartialSumPayload,
+  ): Promise<PartialSum & { clippedCount: number }> {
+    const partial = { ...this.#start(payload), clippedCount: 0 };
+    for (let slice = range.first; slice < range.first + range.count; slice++) {
+      const gradient = await this.#computeSlice(step, slice, payload, partial);
+      partial.times.timeAddition(() => {
+        const isFirst = slice === range.first;
+        partial.clippedCount += this.#encoder!.add(gradient, { step, slice, scales }, payload, isFirst);
+      });
+    }
     return partial;
   }
 
@@ -76,6 +78,49 @@ export class SliceComputer {
         if (batch !== undefined) this.model.prepare?.(batch);
       }
     }
+  }
+
+  #start({ maxima }: PartialSumPayload): PartialSum {
+    maxima.fill(0);
+    return { sampleCount: 0, slices: [], times: new RangeTimes() };
+  }
+
+  /** Computes a slice, and adds everything but its gradient to the payload and the partial sum. */
+  async #computeSlice(
+    step: number,
+    slice: number,
+    { batchStatistics }: PartialSumPayload,
+    partial: PartialSum,
+  ): Promise<Float32Array> {
+    const batch = await this.#images.batch(step, slice);
+    const startedMs = machineMs();
+    const result = await this.model.computeSlice(batch);
+    const { sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
+    partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
+    batchStatistics.set(result.batchStatistics, partial.slices.length * this.#layout.statisticsSize);
+    partial.slices.push({ lossSum, correctCount });
+    partial.sampleCount += sampleCount;
+    return result.gradientSum;
+  }
+
+  /**
+   * Computes the sum over a subtree in `target` and returns `target`. For a single slice, returns the engine's buffer
+   * instead.
+   */
+  async #sumOf(
+    subtree: SliceRange,
+    target: Float32Array,
+    level: number,
+    computeSlice: ComputeSlice,
+    times: RangeTimes,
+  ): Promise<Float32Array> {
+    if (subtree.count === 1) return computeSlice(subtree.first);
+    const [left, right] = childrenOf(subtree);
+    copyInto(target, await this.#sumOf(left, target, level + 1, computeSlice, times), times);
+    const scratch = right.count === 1 ? target : (this.#scratch[level] ??= new Float32Array(this.#layout.weightsSize));
+    const rightSum = await this.#sumOf(right, scratch, level + 1, computeSlice, times);
+    times.timeAddition(() => addInto(target, rightSum));
+    return target;
   }
 }
 

@@ -15,6 +15,7 @@ import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import type { Dataset } from '../../../shared/dataset/description.js';
 import { recordFormatOf } from '../../../shared/dataset/record-format.js';
 import { graphOf } from '../../../shared/config/network-config.js';
+import { PartialSumFormat } from '../../../shared/encoding/partial-sum.js';
 import { layoutNetwork, type ModelLayout } from '../../../shared/network/layout.js';
 import type { EngineModel } from '../../../worker/engine.js';
 import { RecordsInMemory } from '../../../worker/shards/shard-records.js';
@@ -78,11 +79,12 @@ function stepTrainer(
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
-  const answer = new Float32Array(computer.payloadFloats(allSlices));
-  const gradientSum = answer.subarray(0, layout.weightsSize);
+  const sumFormat = new PartialSumFormat(layout, 'float32', false);
+  const answer = sumFormat.viewsOf(new Float32Array(sumFormat.payloadFloats(slices)), slices);
+  const gradientSum = answer.sum as Float32Array;
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {
-    const first = layout.weightsSize + slice * layout.statisticsSize;
-    return answer.subarray(first, first + layout.statisticsSize);
+    const first = slice * layout.statisticsSize;
+    return answer.batchStatistics.subarray(first, first + layout.statisticsSize);
   });
   const firstImages = { records: shards[0], format, preprocessing: 'imagenet' as const };
   const optimizer = new MomentumSgd(layout, config, initialWeights(layout, config.seed, firstImages));

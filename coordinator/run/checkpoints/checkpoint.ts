@@ -5,9 +5,12 @@ import { lstat, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promis
 import path from 'node:path';
 import { measuredArraysOf } from '../../../shared/dataset/measured-preprocessing.js';
 import { ifMissing } from '../../../shared/errors.js';
+import type { ModelLayout } from '../../../shared/network/layout.js';
+import type { NamedArray } from '../../../shared/network/named-array.js';
 import { layoutHash, weightsSha256 } from '../../../shared/network/layout-hash.js';
 import { encodeSafetensors, namedArraysOf } from '../../../shared/network/safetensors.js';
 import { lockstepVersion } from '../../../shared/version.js';
+import type { PublishedState } from '../../encoding/published-weights.js';
 import type { BatchSums, Metrics } from '../metrics.js';
 import type { RunSetup } from '../run-setup.js';
 import type { TotalsRecord } from '../run-totals.js';
@@ -20,6 +23,8 @@ export interface SavedState {
   /** Optimizer state by name, one value per weight. */
   optimizerState: Readonly<Record<string, Float32Array>>;
   movingStatistics: Float32Array;
+  /** The weights that workers have; undefined if the run's encoding is float32. */
+  published?: PublishedState | undefined;
 }
 
 export interface BestValidation {
@@ -51,6 +56,11 @@ export interface FileSum {
 export const modelFile = 'model.safetensors';
 /** File with the optimizer state: arrays named `<state>/<weight>`, for example `velocity/dense/kernel`. */
 export const optimizerFile = 'optimizer.safetensors';
+/**
+ * File with the weights that workers have, `weights/<weight>`, and the scales of the next step's gradients,
+ * `gradient-scale/<weight>`; present only if the run's encoding is int8.
+ */
+export const publishedFile = 'published.safetensors';
 /**
  * File with the values that preprocessing subtracts and divides by; present only if they were measured on the training
  * images.
@@ -119,6 +129,7 @@ async function writeInto(
       namedArraysOf(values, layout.weights).map((array) => ({ ...array, name: `${name}/${array.name}` })),
     ),
     ...(measured.length === 0 ? {} : { [preprocessingFile]: measured }),
+    ...(state.published === undefined ? {} : { [publishedFile]: publishedArraysOf(state.published, layout) }),
   };
   const files: Record<string, FileSum> = {};
   for (const [name, named] of Object.entries(arrays)) {
@@ -140,6 +151,18 @@ async function writeInto(
   const json = Buffer.from(`${JSON.stringify(description, null, 2)}\n`);
   const sums = sumsText({ ...files, [stateFile]: await writeFlushed(path.join(folder, stateFile), [json]) });
   await writeFlushed(path.join(folder, sumsFile), [Buffer.from(sums)]);
+}
+
+function publishedArraysOf({ weights, gradientScales }: PublishedState, layout: ModelLayout): NamedArray[] {
+  const scales = layout.weights.map(({ name }, index) => ({
+    name: `gradient-scale/${name}`,
+    shape: [],
+    values: gradientScales?.subarray(index, index + 1),
+  }));
+  return [
+    ...namedArraysOf(weights, layout.weights).map((array) => ({ ...array, name: `weights/${array.name}` })),
+    ...scales.flatMap(({ values, ...scale }) => (values === undefined ? [] : [{ ...scale, values }])),
+  ];
 }
 
 /**

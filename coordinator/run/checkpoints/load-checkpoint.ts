@@ -22,6 +22,7 @@ import {
   modelFile,
   optimizerFile,
   preprocessingFile,
+  publishedFile,
   stateFile,
   sumsFile,
   sumsText,
@@ -78,6 +79,7 @@ const description = z.object({
     [modelFile]: fileSum,
     [optimizerFile]: fileSum,
     [preprocessingFile]: fileSum.optional(),
+    [publishedFile]: fileSum.optional(),
   }),
 });
 
@@ -146,6 +148,7 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
   const model = await readArrays(modelFile);
   const optimizer = await readArrays(optimizerFile);
   const preprocessing = await readPreprocessing(folder, described, readArrays);
+  const publishedArrays = described.config.encoding === 'float32' ? undefined : await readArrays(publishedFile);
   files[stateFile] = state.sum;
   if (sums.bytes.toString() !== sumsText(files)) {
     throw bad(path.join(folder, sumsFile), 'it does not list the hashes of the other files');
@@ -169,11 +172,17 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
       vector(optimizerFile, withPrefix(optimizer, `${name}/`), layout.weights),
     ]),
   );
+  const published = publishedArrays && {
+    weights: vector(publishedFile, withPrefix(publishedArrays, 'weights/'), layout.weights),
+    gradientScales: gradientScalesIn(publishedArrays, (scales) =>
+      vector(publishedFile, scales, layout.weights.map(({ name }, offset) => ({ name, shape: [], offset, size: 1 }))),
+    ),
+  };
   if (weightsSha256(weights, movingStatistics) !== described.weightsSha256) {
     throw bad(path.join(folder, modelFile), `the hash of its weights is not the one in ${stateFile}`);
   }
   const { layoutHash: _layoutHash, network: _network, files: _files, ...rest } = described;
-  return { ...rest, path: folder, layout, preprocessing, weights, optimizerState, movingStatistics };
+  return { ...rest, path: folder, layout, preprocessing, weights, optimizerState, movingStatistics, published };
 }
 
 type NamedArrays = ReadonlyMap<string, NamedArray>;
@@ -183,6 +192,15 @@ function withPrefix(arrays: NamedArrays, prefix: string): NamedArrays {
   return new Map(
     [...arrays].flatMap(([name, array]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), array]] : [])),
   );
+}
+
+/** Returns the gradient scales; undefined if the checkpoint has none, because the run has not made a step yet. */
+function gradientScalesIn(
+  arrays: NamedArrays,
+  gather: (scales: NamedArrays) => Float32Array,
+): Float32Array | undefined {
+  const scales = withPrefix(arrays, 'gradient-scale/');
+  return scales.size === 0 ? undefined : gather(scales);
 }
 
 /** Returns the checkpoint's preprocessing; reads its measured values if it uses any. */

@@ -64,6 +64,22 @@ describe('lockstep summary', () => {
     expect(status).toBe(0);
   });
 
+  it('prints what a worker exchanges in a step, and how long that takes', async () => {
+    const { status, output } = await runCli(['summary']);
+    // Weights: 4 × (270,410 + 1376) bytes, or 270,410 + 4 × (1376 + 2 × 78). Both directions at 10 Mbit/s take 1.74 s.
+    expect(output.trimEnd().split('\n').slice(-8)).toEqual([
+      'Per step and worker                              float32    int8',
+      'weights                                           1.1 MB  277 kB',
+      'gradient of 1 slice                               1.1 MB  276 kB',
+      'gradient of 2 slices                              1.1 MB  552 kB',
+      'gradient of 4 slices                              1.1 MB  563 kB',
+      'weights and gradient of 1 slice at 10 Mbit/s       1.7 s  442 ms',
+      'weights and gradient of 1 slice at 100 Mbit/s     174 ms   44 ms',
+      'weights and gradient of 1 slice at 1,000 Mbit/s    17 ms  4.4 ms',
+    ]);
+    expect(status).toBe(0);
+  });
+
   it('rejects model options together with a checkpoint, which defines the model', async () => {
     const { status, output } = await runCli(['summary', 'runs/first', '--batch-size', '32']);
     expect(output).toBe(

@@ -8,7 +8,8 @@ import { EvaluationJob } from '../../../coordinator/training/evaluation-job.js';
 import { GradientJob } from '../../../coordinator/training/gradient-job.js';
 import { ItemDurations } from '../../../coordinator/scheduling/straggler-watch.js';
 import { SliceScheduler } from '../../../coordinator/scheduling/slice-scheduler.js';
-import { WeightsEncoder } from '../../../coordinator/connections/weights-frame.js';
+import { WeightsEncoder } from '../../../coordinator/connections/step-weights.js';
+import type { NewRunEvent } from '../../../coordinator/run/run-events.js';
 import { WorkerPool } from '../../../coordinator/connections/worker-pool.js';
 import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
@@ -166,7 +167,8 @@ async function runSteps(sliceCount: number, evaluationShards: number, events: re
 
   for (let step = 0; step < steps; step++) {
     const weights = new WeightsEncoder().encode(step, new Float32Array(1), new Float32Array(1));
-    const job = new GradientJob(weights, layout, scheduler, simulation.clock, ({ type }) => published.push(type));
+    const publish = ({ type }: NewRunEvent) => published.push(type);
+    const job = new GradientJob(weights, layout, 'float32', scheduler, simulation.clock, publish);
     const gradient = await drive(`step ${step}`, dispatcher.run(job));
     expect([published[0], published.at(-1)]).toEqual(['step-started', 'gradient-collected']);
     published.length = 0;

@@ -28,6 +28,8 @@ function answerFor(range: SliceRange, gradients: readonly Float32Array[]): Parti
   return {
     range,
     gradientSum: treeSum(gradients, range.first, range.count),
+    maxima: new Float32Array(),
+    clippedCount: 0,
     sampleCount: imagesPerSlice * range.count,
     slices: Array.from({ length: range.count }, (_, index) => ({
       lossSum: range.first + index + 0.5,
@@ -51,7 +53,7 @@ interface Outcome {
 }
 
 function outcomeOf({ gradientSum, sampleCount, slices }: Total): Outcome {
-  return { bits: bitsOf(gradientSum), sampleCount, slices };
+  return { bits: bitsOf(gradientSum as Float32Array), sampleCount, slices };
 }
 
 /** Tracks the work of a step and adds up its answers, as the dispatcher and a gradient job do. */
@@ -63,7 +65,7 @@ class Round {
   constructor(sliceCount: number) {
     this.#sliceCount = sliceCount;
     this.work = new WorkTracker(sliceCount);
-    this.#sum = new GradientSum(sliceCount);
+    this.#sum = new GradientSum(sliceCount, false);
   }
 
   get result(): Total | undefined {
@@ -179,7 +181,8 @@ describe('a step without faults', () => {
     for (const [slice, gradientSum] of [Float32Array.of(1, 4), Float32Array.of(2 ** 24, 3)].entries()) {
       round.assign(slice, { first: slice, count: 1 });
       const report = { lossSum: 0.5, correctCount: 2, batchStatistics: Float32Array.of(slice) };
-      round.accept(slice, { range: { first: slice, count: 1 }, gradientSum, sampleCount: 8, slices: [report] });
+      const rest = { maxima: new Float32Array(), clippedCount: 0, sampleCount: 8, slices: [report] };
+      round.accept(slice, { range: { first: slice, count: 1 }, gradientSum, ...rest });
     }
     expect([...round.result!.gradientSum]).toEqual([2 ** 24, 7]);
     expect(round.result!.sampleCount).toBe(16);

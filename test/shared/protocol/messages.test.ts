@@ -95,6 +95,8 @@ const coordinatorMessages: readonly object[] = [
   { type: 'shard-chunk', sha256: hash, offset: 0 },
   { type: 'prefetch', sha256: hash },
   { type: 'weights', step: 1 },
+  { type: 'published-weights', step: 1, gradientEncoding: 'int8' },
+  { type: 'weights-difference', step: 1 },
   { type: 'compute', step: 1, ranges: [{ first: 0, count: 4 }] },
   { type: 'evaluate', step: 351, split: 'validation', index: 0 },
   { type: 'goodbye', reason: 'the run has ended' },
@@ -245,21 +247,21 @@ describe('the limit for messages', () => {
     const frame = new OutgoingFrame(layout.weightsSize + sliceCount * layout.statisticsSize, sliceCount);
     const slices = Array.from({ length: sliceCount }, () => ({ lossSum: 0.1, correctCount: 4096 }));
     const message = frame.seal({ ...gradient, range: { first: 0, count: sliceCount }, slices });
-    expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, sliceCount));
+    expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, sliceCount, 'float32'));
   });
 
   it('from a worker allows a hello with the maximum number of cached shards', () => {
     const message = encodeFrame({ ...hello, cachedShards: Array(10_000).fill(hash) });
-    expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, 1));
+    expect(message.length).toBeLessThanOrEqual(maxWorkerMessageBytes(layout, 1, 'float32'));
   });
 
   it('from a coordinator allows the weights and a chunk of a shard', () => {
     const resnet110 = resnetLayout({ ...spec, depth: 110 });
     const weightBytes = 4 * (resnet110.weightsSize + resnet110.statisticsSize);
     const weights = encodeFrame({ type: 'weights', step: 64_000 }, new Uint8Array(weightBytes));
-    expect(weights.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(resnet110));
+    expect(weights.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(resnet110, 'float32'));
     const chunk = encodeFrame({ type: 'shard-chunk', sha256: hash, offset: 0 }, new Uint8Array(chunkBytes));
-    expect(chunk.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(layout));
+    expect(chunk.length).toBeLessThanOrEqual(maxCoordinatorMessageBytes(layout, 'float32'));
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cifar10Format, cifar10Description } from '../../../shared/dataset/cifar10-layout.js';
 import { resolveConfig } from '../../../shared/config/config.js';
+import { PartialSumFormat } from '../../../shared/encoding/partial-sum.js';
 import type { ImageBatch } from '../../../shared/dataset/image-batch.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
 import { KeyedRandom } from '../../../shared/random.js';
@@ -75,11 +76,12 @@ function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 
   );
   const computer = new SliceComputer(layout, model, images);
   async function sum(step: number, range: SliceRange) {
-    const payload = new Float32Array(computer.payloadFloats(range));
+    const format = new PartialSumFormat(layout, 'float32', false);
+    const payload = format.viewsOf(new Float32Array(format.payloadFloats(range.count)), range.count);
     const { times, ...report } = await computer.sumRange(step, range, payload);
     return {
-      gradientSum: payload.subarray(0, gradientSize),
-      statistics: payload.subarray(gradientSize),
+      gradientSum: payload.sum as Float32Array,
+      statistics: payload.batchStatistics,
       report,
       times,
     };

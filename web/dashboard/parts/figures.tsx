@@ -39,6 +39,9 @@ export function Figures() {
           value={run === undefined ? last && perSecond(last.imagesPerSecond) : perSecond(run.imagesPerSecond.now)}
           note={run === undefined || step === 0 ? 'all workers' : `${perSecond(run.imagesPerSecond.mean)} on average`}
         />
+        {run !== undefined && run.clippedValues > 0 && (
+          <Figure name="Clipped values" value={wholeNumber(run.clippedValues)} note="of gradients, all steps" />
+        )}
       </dl>
     </section>
   );

@@ -1,0 +1,17 @@
+// Chooses the scales with which the next step's gradients are rounded to 8 bits. Pure.
+import { maxInt8 } from '../../shared/encoding/encodings.js';
+
+/**
+ * How much larger than in this step a gradient may be in the next one before its largest values are clipped. A larger
+ * margin clips less and rounds more coarsely.
+ */
+const margin = 1.5;
+
+/**
+ * Returns the scales for the next step, one per array.
+ * @param maxima largest absolute value of each array over all slices of this step, before clipping; finite
+ * @param previous this step's scales, which an array whose gradient is 0 everywhere keeps
+ */
+export function gradientScalesAfter(maxima: Float32Array, previous: Float32Array | undefined): Float32Array {
+  return maxima.map((maximum, index) => (maximum > 0 ? (margin * maximum) / maxInt8 : (previous?.[index] ?? 0)));
+}

@@ -1,0 +1,79 @@
+// The weights that workers have in a run with int8 encoding. They follow the coordinator's own weights by differences
+// rounded to 8 bits. What rounding leaves out stays in the next difference, so no part of an update is lost.
+import { maxInt8 } from '../../shared/encoding/encodings.js';
+import { addScaled } from '../../shared/encoding/scaled-values.js';
+import type { ModelLayout } from '../../shared/network/layout.js';
+import { gradientScalesAfter } from './gradient-scales.js';
+
+/** What was added to the published weights in a step. */
+export interface WeightsDifference {
+  /** One value per array. */
+  scales: Float32Array;
+  /** Multiples of the scales, one per weight. */
+  integers: Int8Array;
+}
+
+/** The part of the state of a run with int8 encoding that float32 does not have; saved in checkpoints. */
+export interface PublishedState {
+  readonly weights: Float32Array;
+  /** Scales of the next step's gradients; undefined before the first step, whose gradients travel in float32. */
+  readonly gradientScales: Float32Array | undefined;
+}
+
+export class PublishedWeights implements PublishedState {
+  readonly weights: Float32Array;
+  readonly #layout: Pick<ModelLayout, 'weights'>;
+  #gradientScales: Float32Array | undefined;
+  #difference: WeightsDifference | undefined;
+
+  /** @param start initial state; its weights are copied */
+  constructor(layout: Pick<ModelLayout, 'weights'>, start: PublishedState) {
+    this.#layout = layout;
+    this.weights = start.weights.slice();
+    this.#gradientScales = start.gradientScales;
+  }
+
+  get gradientScales(): Float32Array | undefined {
+    return this.#gradientScales;
+  }
+
+  /**
+   * What the last follow() added; undefined before the first. Overwritten by the next one.
+   */
+  get difference(): Readonly<WeightsDifference> | undefined {
+    return this.#difference;
+  }
+
+  /**
+   * Moves the published weights toward the coordinator's own after an update.
+   * @param maxima largest absolute value of each array over the gradients of the update
+   */
+  follow(own: Float32Array, maxima: Float32Array): void {
+    const { weights: arrays } = this.#layout;
+    this.#gradientScales = gradientScalesAfter(maxima, this.#gradientScales);
+    this.#difference ??= { scales: new Float32Array(arrays.length), integers: new Int8Array(this.weights.length) };
+    const { scales, integers } = this.#difference;
+    for (const [index, { offset, size }] of arrays.entries()) {
+      scales[index] = this.#roundDifference(own, offset, offset + size, integers);
+    }
+    addScaled(this.weights, integers, scales, arrays);
+  }
+
+  /** Rounds the difference of one array to 8 bits. @returns its scale */
+  #roundDifference(own: Float32Array, first: number, end: number, integers: Int8Array): number {
+    const { weights } = this;
+    let largest = 0;
+    for (let i = first; i < end; i++) largest = Math.max(largest, Math.abs(Math.fround(own[i] - weights[i])));
+    const scale = Math.fround(largest / maxInt8);
+    if (scale === 0) {
+      integers.fill(0, first, end);
+      return 0;
+    }
+    for (let i = first; i < end; i++) {
+      const rounded = Math.round(Math.fround(own[i] - weights[i]) / scale);
+      // A scale near the smallest float32 is too imprecise to keep the largest difference below 128.
+      integers[i] = Math.max(-maxInt8, Math.min(maxInt8, rounded));
+    }
+    return scale;
+  }
+}

@@ -1,0 +1,89 @@
+// The payload of a gradient message: how a partial sum travels. Pure.
+import type { ArrayLayout, ModelLayout } from '../network/layout.js';
+import { maxInt8, type Encoding } from './encodings.js';
+
+export type IntegerSum = Int8Array | Int16Array | Int32Array;
+
+/** A partial sum over a slice range, as views of a payload. */
+export interface PartialSumPayload {
+  /**
+   * Sum of the gradients: float32 values or, in a step with gradient scales, multiples of the scale of each array, in the
+   * narrowest integers that hold the sum over as many slices.
+   */
+  readonly sum: Float32Array | IntegerSum;
+  /** Batch statistics of each slice, in slice order. */
+  readonly batchStatistics: Float32Array;
+  /**
+   * Largest absolute value of each array over the gradients of all slices, before rounding: NaN or infinity if a gradient
+   * has such a value, which integers cannot represent. Empty if the run's encoding is float32.
+   */
+  readonly maxima: Float32Array;
+}
+
+/** The parts of a layout that determine the sizes of payloads. */
+export type GradientLayout = Pick<ModelLayout, 'weightsSize' | 'statisticsSize'> & {
+  readonly weights: readonly ArrayLayout[];
+};
+
+/** The format of the partial sums of one step. */
+export class PartialSumFormat {
+  readonly #layout: GradientLayout;
+  readonly #maximaSize: number;
+  readonly #hasScales: boolean;
+
+  /**
+   * @param encoding the run's encoding
+   * @param hasScales whether the step has gradient scales; without them, sums travel in float32
+   */
+  constructor(layout: GradientLayout, encoding: Encoding, hasScales: boolean) {
+    this.#layout = layout;
+    this.#maximaSize = encoding === 'float32' ? 0 : layout.weights.length;
+    this.#hasScales = hasScales;
+  }
+
+  /** Returns the size of the payload over a number of slices, in float32 values. */
+  payloadFloats(sliceCount: number): number {
+    return this.#sumFloats(sliceCount) + sliceCount * this.#layout.statisticsSize + this.#maximaSize;
+  }
+
+  /**
+   * Returns views of a payload's parts: float32 sums, batch statistics, maxima, integer sums.
+   * @param payload payloadFloats(sliceCount) values
+   */
+  viewsOf(payload: Float32Array, sliceCount: number): PartialSumPayload {
+    const { weightsSize, statisticsSize } = this.#layout;
+    const statisticsAt = this.#hasScales ? 0 : weightsSize;
+    const maximaAt = statisticsAt + sliceCount * statisticsSize;
+    const end = maximaAt + this.#maximaSize;
+    return {
+      sum: this.#hasScales
+        ? integersOf(payload.subarray(end), weightsSize, sliceCount)
+        : payload.subarray(0, weightsSize),
+      batchStatistics: payload.subarray(statisticsAt, maximaAt),
+      maxima: payload.subarray(maximaAt, end),
+    };
+  }
+
+  #sumFloats(sliceCount: number): number {
+    const { weightsSize } = this.#layout;
+    return this.#hasScales ? Math.ceil((weightsSize * integerBytes(sliceCount)) / 4) : weightsSize;
+  }
+}
+
+/** Returns the size in bytes of the narrowest integers that hold a sum over this number of slices. */
+function integerBytes(sliceCount: number): 1 | 2 | 4 {
+  const largest = maxInt8 * sliceCount;
+  if (largest < 2 ** 7) return 1;
+  return largest < 2 ** 15 ? 2 : 4;
+}
+
+function integersOf({ buffer, byteOffset }: Float32Array, count: number, sliceCount: number): IntegerSum {
+  switch (integerBytes(sliceCount)) {
+    case 1:
+      return new Int8Array(buffer, byteOffset, count);
+    case 2:
+      return new Int16Array(buffer, byteOffset, count);
+    default:
+      return new Int32Array(buffer, byteOffset, count);
+  }
+}

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import type { Encoding } from '../../../shared/encoding/encodings.js';
+import { gradientBytes, weightsBytes } from '../../../shared/encoding/exchange-size.js';
+import { raiseMaxima, raiseMaximaBy } from '../../../shared/encoding/maxima.js';
+import { PartialSumFormat } from '../../../shared/encoding/partial-sum.js';
+import { decodeSum } from '../../../shared/encoding/scaled-values.js';
+import { accumulatorFor } from '../../../shared/encoding/sum-accumulator.js';
+import { alignedRanges } from '../../../shared/reduction/slices.js';
+import { bitsOf, treeSum } from '../../support/tree-sum.js';
+
+const arrays = [
+  { name: 'a', shape: [2], offset: 0, size: 2 },
+  { name: 'b', shape: [3], offset: 2, size: 3 },
+];
+const layout = { weights: arrays, weightsSize: 5, statisticsSize: 3 };
+
+function offsetsOf(encoding: Encoding, hasScales: boolean, sliceCount: number) {
+  const format = new PartialSumFormat(layout, encoding, hasScales);
+  const payload = new Float32Array(format.payloadFloats(sliceCount));
+  const views = format.viewsOf(payload, sliceCount);
+  const span = ({ byteOffset, byteLength }: ArrayBufferView) => [byteOffset, byteOffset + byteLength];
+  return {
+    bytes: payload.byteLength,
+    sum: span(views.sum),
+    statistics: span(views.batchStatistics),
+    maxima: span(views.maxima),
+  };
+}
+
+describe('the payload of a partial sum', () => {
+  it('is the sum, then the batch statistics, if the encoding is float32', () => {
+    // 5 values, then 2 × 3 statistics.
+    expect(offsetsOf('float32', false, 2)).toMatchObject({ bytes: 44, sum: [0, 20], statistics: [20, 44] });
+  });
+
+  it('also has the maxima in a step of an int8 run without scales', () => {
+    expect(offsetsOf('int8', false, 2)).toEqual({ bytes: 52, sum: [0, 20], statistics: [20, 44], maxima: [44, 52] });
+  });
+
+  it('ends with integers in a step with scales, filled up to whole float32 values', () => {
+    // 3 statistics, 2 maxima, 5 integers and 3 unused bytes; for two slices, 6 statistics, 2 maxima, 10 bytes and 2 unused.
+    expect(offsetsOf('int8', true, 1)).toEqual({ bytes: 28, sum: [20, 25], statistics: [0, 12], maxima: [12, 20] });
+    expect(offsetsOf('int8', true, 2)).toEqual({ bytes: 44, sum: [32, 42], statistics: [0, 24], maxima: [24, 32] });
+  });
+});
+
+describe('integer sums', () => {
+  it('have the same total in any order of arrival, decoded with one rounding', () => {
+    const whole = { first: 0, count: 3 };
+    const sums = [
+      { range: { first: 0, count: 2 }, sum: Int16Array.of(254, -254, 3, 0, 1) },
+      { range: { first: 2, count: 1 }, sum: Int8Array.of(127, -127, 4, 0, -1) },
+    ];
+    for (const order of [sums, sums.toReversed()]) {
+      const accumulator = accumulatorFor(whole, 3, true);
+      expect(accumulator.total).toBeUndefined();
+      for (const { range, sum } of order) accumulator.add(range, sum.slice());
+      const decoded = decodeSum(accumulator.total as Int32Array, Float32Array.of(0.1, 0.3), arrays);
+      expect([...decoded]).toEqual(
+        [381 * Math.fround(0.1), -381 * Math.fround(0.1), 7 * Math.fround(0.3), 0, 0].map(Math.fround),
+      );
+    }
+  });
+
+  it('are not mixed with float32 sums', () => {
+    const range = { first: 0, count: 1 };
+    expect(() => accumulatorFor(range, 1, true).add(range, new Float32Array(5))).toThrow(TypeError);
+    expect(() => accumulatorFor(range, 1, false).add(range, new Int8Array(5))).toThrow(TypeError);
+  });
+});
+
+it('float32 sums over a part of the slices are added in tree order', () => {
+  const slices = Array.from({ length: 7 }, (_, slice) => Float32Array.of(slice === 4 ? 2 ** 24 : 1 + slice / 3));
+  const range = { first: 4, count: 3 };
+  for (const reversed of [false, true]) {
+    const accumulator = accumulatorFor(range, 7, false);
+    const parts = [...alignedRanges({ first: 4, count: 1 }, 7), ...alignedRanges({ first: 5, count: 2 }, 7)];
+    for (const part of reversed ? parts.toReversed() : parts) {
+      expect(accumulator.total).toBeUndefined();
+      accumulator.add(part, treeSum(slices, part.first, part.count));
+    }
+    expect(bitsOf(accumulator.total as Float32Array)).toEqual(bitsOf(treeSum(slices, 4, 3)));
+  }
+});
+
+describe('maxima', () => {
+  it('are the largest absolute values of each array', () => {
+    const maxima = new Float32Array(2);
+    raiseMaximaBy(Float32Array.of(-3, 2, 0, 1, -0.5), arrays, maxima);
+    expect([...maxima]).toEqual([3, 1]);
+    raiseMaximaBy(Float32Array.of(1, 1, 9, 0, 0), arrays, maxima);
+    expect([...maxima]).toEqual([3, 9]);
+  });
+
+  it('stay NaN or infinite', () => {
+    const maxima = Float32Array.of(1, 1);
+    raiseMaximaBy(Float32Array.of(0, NaN, 0, -Infinity, 0), arrays, maxima);
+    for (const others of [Float32Array.of(5, 5), Float32Array.of(0, 0)]) raiseMaxima(maxima, others);
+    expect([...maxima]).toEqual([NaN, Infinity]);
+    const merged = Float32Array.of(5, 5);
+    raiseMaxima(merged, maxima);
+    expect([...merged]).toEqual([NaN, Infinity]);
+  });
+});
+
+it('what a step exchanges shrinks to almost a quarter with int8 and one slice per worker', () => {
+  const size = 270_410;
+  const resnet20 = {
+    weights: Array.from({ length: 78 }, (_, index) => ({ name: String(index), shape: [], offset: index, size: 1 })),
+    weightsSize: size,
+    statisticsSize: 1376,
+  };
+  const bytes = (encoding: Encoding, slices: number) =>
+    weightsBytes(resnet20, encoding) + gradientBytes(resnet20, encoding, slices);
+  expect(bytes('float32', 1)).toBe(2 * 4 * (size + 1376));
+  // 1 byte per value, rounded up to 4 in gradients, 2 × 1376 statistics, 2 × 78 scales and 78 maxima.
+  expect(bytes('int8', 1)).toBe(size + (size + 2) + 4 * (2 * 1376 + 3 * 78));
+  expect(bytes('int8', 1) / bytes('float32', 1)).toBeLessThan(0.26);
+  expect(bytes('int8', 2) / bytes('float32', 2)).toBeLessThan(0.39);
+});
