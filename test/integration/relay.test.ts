@@ -104,13 +104,11 @@ describe('the weights are those of a run without relays', () => {
     const cluster = await clusterOf({ ...longRun, minWorkers: 2 });
     const relay = await relayTo(cluster.coordinator.url);
     const cable = await cableTo(relay.port);
-    let slices = 0;
-    const engine = fakeEngine({
-      beforeSlice: () => {
-        if (++slices === 30) cable.drop();
-      },
+    // The relay has been sent its ranges.
+    cluster.coordinator.events.on('broadcast', ({ step }) => {
+      if (step === 5) cable.drop();
     });
-    await relay.join({ url: cable.url, engine });
+    await relay.join({ url: cable.url });
     await relay.join();
     const lost = once(cluster.coordinator.events, 'worker-lost');
     expect(await cluster.coordinator.report).toMatchObject({ weightsSha256: longSha256, workersLost: 1 });
