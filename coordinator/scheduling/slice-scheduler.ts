@@ -2,14 +2,7 @@
 // idle workers. The dispatcher handles events within a step. Pure.
 import { medianOf } from '../../shared/median.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
-import {
-  assignRanges,
-  divideSlices,
-  rangesIn,
-  sliceCountOf,
-  type Assignment,
-  type Candidate,
-} from './assignment.js';
+import { assignRanges, divideSlices, rangesIn, sliceCountOf, type Assignment, type Candidate } from './assignment.js';
 import { ItemDurations } from './straggler-watch.js';
 import type { WorkerView } from './worker-load.js';
 

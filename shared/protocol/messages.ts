@@ -81,16 +81,16 @@ const offers = z
  */
 const hello = z
   .strictObject({
-  type: z.literal('hello'),
-  protocolVersion: z.int(),
-  lockstepVersion: z.string().max(100),
-  token: z.string().max(1000),
-  name,
-  engines: offers,
-  cachedShards: z.array(sha256).max(maxCachedShards),
-  /** True if this is a relay. */
-  relay: z.boolean().optional(),
-})
+    type: z.literal('hello'),
+    protocolVersion: z.int(),
+    lockstepVersion: z.string().max(100),
+    token: z.string().max(1000),
+    name,
+    engines: offers,
+    cachedShards: z.array(sha256).max(maxCachedShards),
+    /** True if this is a relay. */
+    relay: z.boolean().optional(),
+  })
   .refine(({ engines, relay }) => engines.length > 0 || relay === true, {
     path: ['engines'],
     message: 'expected at least one engine',
