@@ -22,7 +22,7 @@ import {
 } from '../shared/protocol/messages.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { CoordinatorLink } from '../worker/connection/coordinator-link.js';
-import { OutgoingFrames } from '../worker/outgoing-frames.js';
+import { OutgoingFrames } from '../worker/connection/outgoing-frames.js';
 import type { SessionHandlers, SessionWork, WorkControls } from '../worker/session.js';
 import type { RunShards } from '../worker/shards/run-shards.js';
 import { ShardClient } from '../worker/shards/shard-client.js';

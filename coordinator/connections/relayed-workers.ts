@@ -19,6 +19,12 @@ export interface RelayedWorker {
   readonly joinedAt: Date;
 }
 
+export interface RelayedHandlers {
+  /** Called when a relay has reported a worker for the first time, or the engine of a worker. */
+  onRelayed: (worker: RelayedWorker, isNew: boolean) => void;
+  onRelayedLeft: (worker: RelayedWorker, reason: string) => void;
+}
+
 export class RelayedWorkers {
   /** Workers by the ID that the relay has given them. */
   readonly #workers = new Map<number, RelayedWorker>();
@@ -55,12 +61,21 @@ export class RelayedWorkers {
   }
 
   /**
-   * Adds a worker, or updates its engine. Throws ProtocolError if it does not offer the engine that it uses, or if there
-   * are too many workers.
-   * @returns the worker, and whether it is new
+   * Applies a relay's message. Throws ProtocolError if it contradicts earlier ones.
+   * @returns a function that calls the handler
    */
-  report(message: RelayedWorkerMessage): { worker: RelayedWorker; isNew: boolean } {
-    const { id, name, address, engines, fingerprint } = message;
+  handle(message: RelayedWorkerMessage | RelayedWorkerLeftMessage, handlers: RelayedHandlers): () => void {
+    if (message.type === 'relayed-worker-left') {
+      const worker = this.#left(message);
+      return () => handlers.onRelayedLeft(worker, message.reason);
+    }
+    const isNew = !this.#workers.has(message.id);
+    const worker = this.#report(message);
+    return () => handlers.onRelayed(worker, isNew);
+  }
+
+  /** Adds a worker, or updates its engine. */
+  #report({ id, name, address, engines, fingerprint }: RelayedWorkerMessage): RelayedWorker {
     const known = this.#workers.get(id);
     if (known === undefined && this.size >= maxRelayedWorkers) {
       throw new ProtocolError(`a relay reports more than ${maxRelayedWorkers} workers`);
@@ -69,20 +84,13 @@ export class RelayedWorkers {
     if (engine === undefined && fingerprint !== null) {
       throw new ProtocolError(`a relay reports that ${name} uses ${fingerprint}, which it does not offer`);
     }
-    const worker = {
-      id: known?.id ?? this.#nextId(),
-      name,
-      address,
-      offers: engines,
-      engine,
-      joinedAt: known?.joinedAt ?? new Date(),
-    };
+    const { id: ownId, joinedAt } = known ?? { id: this.#nextId(), joinedAt: new Date() };
+    const worker = { id: ownId, name, address, offers: engines, engine, joinedAt };
     this.#workers.set(id, worker);
-    return { worker, isNew: known === undefined };
+    return worker;
   }
 
-  /** Removes a worker. Throws ProtocolError if the relay has not reported it. */
-  left({ id }: RelayedWorkerLeftMessage): RelayedWorker {
+  #left({ id }: RelayedWorkerLeftMessage): RelayedWorker {
     const worker = this.#workers.get(id);
     if (worker === undefined) throw new ProtocolError(`a relay reports that worker ${id} left, which never joined`);
     this.#workers.delete(id);

@@ -15,6 +15,8 @@ import {
   type GradientMessage,
   type MeasurementMessage,
   type RefusalCode,
+  type RelayedWorkerLeftMessage,
+  type RelayedWorkerMessage,
   type Shard,
   type TimingMessage,
 } from '../../shared/protocol/messages.js';
@@ -23,7 +25,7 @@ import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
 import { assertGradientCounts } from './gradient-counts.js';
 import type { JoiningWorker } from './handshake.js';
 import type { Records } from '../../shared/dataset/records.js';
-import { RelayedWorkers, type RelayedWorker } from './relayed-workers.js';
+import { RelayedWorkers, type RelayedHandlers } from './relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
 import type { StepWeights, WeightsKind } from './step-weights.js';
 
@@ -48,7 +50,7 @@ export interface ConnectionSettings {
   clock: Clock;
 }
 
-export interface ConnectionHandlers {
+export interface ConnectionHandlers extends RelayedHandlers {
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
   /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
@@ -61,9 +63,6 @@ export interface ConnectionHandlers {
   onClockSample: (worker: WorkerConnection, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
   /** Called when the worker has received a shard. */
   onShardHeld: () => void;
-  /** Called when a relay has reported a worker for the first time, or the engine of a worker. */
-  onRelayed: (worker: RelayedWorker, isNew: boolean) => void;
-  onRelayedLeft: (worker: RelayedWorker, reason: string) => void;
   /** Called with each message after it has been handled. */
   onHandled: (message: Buffer) => void;
   /** Called once, when the connection has closed and nothing more will arrive. */
@@ -338,16 +337,9 @@ export class WorkerConnection implements WorkerView {
         return;
       case 'failure':
         return this.#failed(message);
-      case 'relayed-worker': {
-        const { worker, isNew } = this.#asRelay(message).report(message);
-        this.load.speed.parallelism = this.parallelism;
-        return this.#handlers.onRelayed(worker, isNew);
-      }
-      case 'relayed-worker-left': {
-        const worker = this.#asRelay(message).left(message);
-        this.load.speed.parallelism = Math.max(1, this.parallelism);
-        return this.#handlers.onRelayedLeft(worker, message.reason);
-      }
+      case 'relayed-worker':
+      case 'relayed-worker-left':
+        return this.#handleRelayed(message);
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
       case 'heartbeat':
@@ -359,9 +351,12 @@ export class WorkerConnection implements WorkerView {
     }
   }
 
-  #asRelay({ type }: { type: string }): RelayedWorkers {
+  #handleRelayed(message: RelayedWorkerMessage | RelayedWorkerLeftMessage): void {
+    const { type } = message;
     if (this.relayed === undefined) throw new ProtocolError(`a worker that is not a relay sent a ${type}`);
-    return this.relayed;
+    const notify = this.relayed.handle(message, this.#handlers);
+    this.load.speed.parallelism = Math.max(1, this.parallelism);
+    notify();
   }
 
   #failed({ code, message }: FailureMessage): void {

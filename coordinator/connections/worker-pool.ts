@@ -33,7 +33,7 @@ export interface PoolListener {
 
 export class WorkerPool {
   /** All connections, including those of relays without workers. */
-  readonly #connections = new Set<WorkerConnection>();
+  readonly #connections = new Map<number, WorkerConnection>();
   readonly #workers = new Map<number, WorkerConnection>();
   readonly #listeners = new Set<PoolListener>();
   readonly #memory = new MessageMemory();
@@ -48,7 +48,7 @@ export class WorkerPool {
 
   /** Connected workers and relays, including relays without workers. */
   get connections(): readonly WorkerConnection[] {
-    return [...this.#connections];
+    return [...this.#connections.values()];
   }
 
   /** Number of workers that compute, including those behind relays. */
@@ -128,13 +128,13 @@ export class WorkerPool {
   }
 
   add(worker: WorkerConnection): void {
-    this.#connections.add(worker);
+    this.#connections.set(worker.id, worker);
     if (worker.relayed === undefined) this.#join(worker);
     else for (const listener of this.#listeners) listener.relayConnected?.(worker);
   }
 
   remove(worker: WorkerConnection, reason: string): void {
-    if (!this.#connections.delete(worker)) return;
+    if (!this.#connections.delete(worker.id)) return;
     this.#leave(worker, reason);
     if (worker.relayed === undefined) return;
     for (const listener of this.#listeners) {

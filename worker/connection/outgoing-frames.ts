@@ -1,5 +1,5 @@
 // Memory for the partial sums that a worker sends, which is used again once they have been sent.
-import { OutgoingFrame } from '../shared/protocol/frame.js';
+import { OutgoingFrame } from '../../shared/protocol/frame.js';
 
 export class OutgoingFrames {
   /** Frames that have been sent. */
