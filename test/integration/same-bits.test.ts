@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
+import type { Encoding } from '../../shared/encoding/encodings.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import type { WasmEngineName } from '../../worker/engines/wasm/wasm-engine.js';
 import { readReport } from '../support/cli.js';
@@ -20,6 +21,8 @@ const golden: Readonly<Record<WasmEngineName, string>> = {
   wasm: 'f16f0f6f2c1047b354ec9ff996c2d709ee4edc4310afd5da20d5385617ecf00d',
   'wasm-fma': '511538c2b03cfb19ed1f2967cdd433a0f860a8b40f52a7787d46753030f1d520',
 };
+/** Hash with `wasm` and int8 encoding. */
+const goldenInt8 = 'f554c5deff01c0bbf5859ec2e4384a5eac42ecf75be5e4e7d594406af91b2961';
 const inFolder = folderPerFile();
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const otherNodes = otherNodesFor('the hash');
@@ -33,6 +36,7 @@ interface RunOptions {
   flags?: string[];
   workers?: number;
   threads?: number;
+  encoding?: Encoding;
 }
 
 const run = promisify(execFile);
@@ -42,11 +46,19 @@ beforeAll(async () => {
 });
 
 let runs = 0;
-async function hashOf({ engine, program = process.execPath, flags = [], workers = 1, threads = 1 }: RunOptions) {
+async function hashOf({
+  engine,
+  program = process.execPath,
+  flags = [],
+  workers = 1,
+  threads = 1,
+  encoding = 'float32',
+}: RunOptions) {
   const runDirectory = inFolder(`run-${++runs}`);
-  const recipe = ['--steps', '12', '--batch-size', '32', '--data', inFolder('images'), '--run-dir', runDirectory];
+  const recipe = ['--steps', '12', '--batch-size', '32', '--encoding', encoding];
+  const folders = ['--data', inFolder('images'), '--run-dir', runDirectory];
   const workerOptions = ['--engine', engine, '--workers', String(workers), '--threads', String(threads)];
-  await run(program, [...flags, cli, 'train', ...recipe, ...workerOptions]);
+  await run(program, [...flags, cli, 'train', ...recipe, ...folders, ...workerOptions]);
   return (await readReport(runDirectory)).weightsSha256;
 }
 
@@ -68,9 +80,20 @@ it('twelve steps of ResNet-20 with wasm end with the hash of all other machines 
   expect(await hashOf({ engine: 'wasm', flags: ['--no-enable-avx'] })).toBe(golden.wasm);
 });
 
+describe('twelve steps of ResNet-20 with wasm and int8 encoding end with the hash of all other machines', () => {
+  it.each([
+    ['with one worker', {}],
+    ['with three workers', { workers: 3 }],
+    ['with only the baseline compiler', { flags: ['--liftoff-only'] }],
+  ])('%s', async (_, options) => {
+    expect(await hashOf({ engine: 'wasm', encoding: 'int8', ...options })).toBe(goldenInt8);
+  });
+});
+
 describe.each(otherNodes)('twelve steps of ResNet-20 with %s end with the hash of all other machines', (program) => {
   it('with wasm', async () => {
     expect(await hashOf({ engine: 'wasm', program })).toBe(golden.wasm);
+    expect(await hashOf({ engine: 'wasm', program, encoding: 'int8' })).toBe(goldenInt8);
   });
 
   it.each([

@@ -1,10 +1,10 @@
 // A tab with a hostile coordinator: its worker closes the connection with the reason that a Node worker gives, and then
 // computes for a correct coordinator. ../hostile-coordinator.test.ts has all attacks.
 import { expect, it, onTestFinished } from 'vitest';
-import { JoinRoutes } from '../../../coordinator/connections/join/join-routes.js';
-import { openBrowserOrReason } from '../../support/browsers.js';
-import { attacks } from '../../support/hostile-coordinators.js';
-import { startScriptedCoordinator } from '../../support/scripted-coordinator.js';
+import { JoinRoutes } from '../../coordinator/connections/join/join-routes.js';
+import { openBrowserOrReason } from '../support/browsers.js';
+import { attacks } from '../support/hostile-coordinators.js';
+import { startScriptedCoordinator } from '../support/scripted-coordinator.js';
 
 const names = [
   'a path instead of a shard hash in the welcome',
