@@ -164,7 +164,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const status = new StatusReporter({ ...run, id: session.id, pool: session.pool, quorum, clock }, events);
   const joining = links && new Joining(run, session, access, links, options.joinLink);
   const joinLink = () => joining?.view ?? null;
-  const timelineFacts = { id: session.id, stepsMade: state.step, totalSteps: schedule.totalSteps };
+  const timelineFacts = {
+    id: session.id,
+    stepsMade: state.step,
+    totalSteps: schedule.totalSteps,
+    roundEnd: (step: number) => schedule.roundEnd(step),
+  };
   const timeline =
     options.timeline && (await openTimelineFile(options.timeline, timelineFacts, session.pool, events, clock));
   await session.listen({

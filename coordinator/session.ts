@@ -2,12 +2,13 @@
 // workers join or leave, and disconnects them at the end.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
-import { workerConfigOf, type Config } from '../shared/config/config.js';
+import { totalStepsOf, workerConfigOf, type Config } from '../shared/config/config.js';
 import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { encodeGraph } from '../shared/network/graph-json.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
+import { roundEndOf } from '../shared/optimizer/rounds.js';
 import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
@@ -60,6 +61,7 @@ export class CoordinatorSession {
 
   constructor(setup: SessionSetup, access: AccessPolicy, events: RunEventBus, clock: Clock, options: SessionOptions) {
     const { config, layout, store } = setup;
+    const length = { totalSteps: totalStepsOf(config, store.stepsPerEpoch), stepsPerEpoch: store.stepsPerEpoch };
     this.#setup = setup;
     this.#graph = encodeGraph(layout.graph);
     this.#access = access;
@@ -69,7 +71,7 @@ export class CoordinatorSession {
     this.engine = new RunEngine(config);
     this.#connectionSettings = {
       shardRecords: store.records,
-      imagesPerSlice: config.batchSize / config.slices,
+      imagesPerSlice: (step) => (roundEndOf(step, config, length) - step) * (config.batchSize / config.slices),
       heartbeatIntervalMs: 1000 * config.heartbeatInterval,
       heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
       clock,

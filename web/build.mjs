@@ -66,6 +66,7 @@ await copyFile('web/join/index.html', 'dist/browser/join.html');
 await copyFile('web/dashboard/icon.svg', 'dist/browser/icon.svg');
 await copyFile('dist/worker/engines/wasm/kernels.wasm', 'dist/browser/kernels.wasm');
 await copyFile('dist/worker/encoding/rounding.wasm', 'dist/browser/rounding.wasm');
+await copyFile('dist/shared/optimizer/update.wasm', 'dist/browser/update.wasm');
 
 // The licenses of these packages require that a copy accompany the bundles.
 const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot', '@noble/hashes', 'zod'];

@@ -72,10 +72,10 @@ export class HeldWeights {
   }
 
   /** Adds a difference to the published weights. */
-  receiveDifference({ step }: WeightsDifferenceMessage, payload: Uint8Array): void {
+  receiveDifference({ step, fromStep }: WeightsDifferenceMessage, payload: Uint8Array): void {
     this.#assertPublishing('weights-difference');
     const held = this.#published;
-    if (held === undefined || held.step !== step - 1) {
+    if (held === undefined || held.step !== fromStep) {
       const actual = held === undefined ? 'no published weights' : `the published weights for step ${held.step}`;
       throw new ProtocolError(`the weights difference for step ${step} arrived, but this worker has ${actual}`);
     }

@@ -5,6 +5,7 @@ import { ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { PartialSumFormat } from '../shared/encoding/partial-sum.js';
+import { loadUpdateModule } from '../shared/optimizer/load-update-module.js';
 import { encodeFrame, OutgoingFrame } from '../shared/protocol/frame.js';
 import { ownMemoryOf } from '../shared/protocol/own-memory.js';
 import {
@@ -19,6 +20,7 @@ import {
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { WorkerProgress } from '../shared/worker/events.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
+import { LocalSteps } from './computation/local-steps.js';
 import { SliceComputer } from './computation/slice-computer.js';
 import { SliceImages, type ReadShard } from './computation/slice-images.js';
 import type { CoordinatorLink } from './connection/coordinator-link.js';
@@ -92,9 +94,7 @@ export class RunWork {
     const engines = fingerprints.map((fingerprint) => this.#offered(fingerprint));
     this.#measured = this.#measured
       .then(() => this.#sendSpeeds(engines))
-      .catch((error: unknown) => {
-        if (!this.#abandoned.signal.aborted) this.#handlers.onFailure(error);
-      });
+      .catch((error: unknown) => this.#failed(error));
   }
 
   /** Creates the model of this engine, which all later requests use. */
@@ -107,9 +107,10 @@ export class RunWork {
       await this.#measured;
       this.#engines.devices.keepOnly(fingerprint);
       const model = await this.#engines.devices.load(fingerprint, this.#spec);
-      return new SliceComputer(layout, model, images, await this.#createEncoder());
+      const localSteps = await this.#createLocalSteps(model, images);
+      return new SliceComputer(layout, model, images, await this.#createEncoder(), localSteps);
     };
-    this.#queue = new WorkQueue(load(), this.#handlers.onFailure);
+    this.#queue = new WorkQueue(load(), (error) => this.#failed(error));
     this.#handlers.onEngine(engine);
   }
 
@@ -161,7 +162,7 @@ export class RunWork {
     }
     for (const range of request.ranges) {
       this.#enqueue(request.step, (computer) => {
-        this.#loadWeights(computer.model, weights);
+        this.#setWeights(computer, weights);
         return this.#sendPartialSum(computer, request, range, weights.gradientScales, receivedMs);
       });
     }
@@ -199,6 +200,17 @@ export class RunWork {
     return new SliceEncoder(this.#spec.layout, seed, await loadRoundingKernels());
   }
 
+  async #createLocalSteps(model: EngineModel, images: SliceImages): Promise<LocalSteps | undefined> {
+    if (this.#run.config.localSteps === 1) return undefined;
+    const { signal } = this.#abandoned;
+    return new LocalSteps(this.#run, this.#spec.layout, model, images, signal, await loadUpdateModule());
+  }
+
+  /** Reports a failure, unless the work has been abandoned, which makes measurements and local steps fail. */
+  #failed(error: unknown): void {
+    if (!this.#abandoned.signal.aborted) this.#handlers.onFailure(error);
+  }
+
   #assertWeights({ type, step }: ComputeMessage | EvaluateMessage, held: Weights | undefined): Weights {
     if (held?.step === step) return held;
     const actual = held === undefined ? 'no weights' : `the weights for step ${held.step}`;
@@ -208,6 +220,14 @@ export class RunWork {
   #enqueue(step: number, job: (computer: SliceComputer) => Promise<void>): void {
     if (this.#queue === undefined) throw new ProtocolError(`a request for step ${step} arrived before use-engine`);
     this.#queue.add(step, job);
+  }
+
+  /** Sets the weights with which the next partial sums are computed. */
+  #setWeights({ model, localSteps }: SliceComputer, weights: Weights): void {
+    if (localSteps === undefined) return this.#loadWeights(model, weights);
+    localSteps.setStart(weights.values, weights.movingStatistics);
+    // Local steps load weights of their own.
+    this.#loaded = undefined;
   }
 
   #loadWeights(model: EngineModel, weights: Weights): void {
@@ -245,9 +265,9 @@ export class RunWork {
       this.#sentFrames.push(frame);
       // The next step most likely has the same ranges. Prepare it only after sending, because the whole run may be
       // waiting for this partial sum.
-      if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(step + 1, ranges);
+      if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(computer.roundEnd(step), ranges);
     });
-    this.#handlers.onProgress({ step, images: sums.sampleCount, slices: range.count });
+    this.#handlers.onProgress({ step: computer.roundEnd(step) - 1, images: sums.sampleCount, slices: range.count });
   }
 
   #takeFrame(payloadFloats: number, headerItems: number): OutgoingFrame {

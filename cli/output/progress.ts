@@ -41,7 +41,8 @@ function showRun(run: Coordinator, printer: RateLimitedPrinter, showsLayers: boo
   printer.line(`lockstep ${lockstepVersion} · ${layout.graph.name}, ${weights} · images: ${dataset}`);
   printer.line(
     `${formatCount(totalSteps, 'step')} of ${formatCount(config.batchSize, 'image')} in ` +
-      `${formatCount(config.slices, 'slice')}, ${formatCount(stepsPerEpoch, 'step')} per epoch · run directory: ${runDirectory}`,
+      `${formatCount(config.slices, 'slice')}, ${formatCount(stepsPerEpoch, 'step')} per epoch` +
+      `${config.localSteps === 1 ? '' : `, ${config.localSteps} local steps per round`} · run directory: ${runDirectory}`,
   );
 }
 
@@ -168,13 +169,17 @@ export function weightsLine({ exact, weightsSha256 }: Pick<Report, 'exact' | 'we
 }
 
 /** Prints the last lines of a finished run, after the test result. */
-export function showReport(report: Report, runDirectory: string, printer: RateLimitedPrinter): void {
+export function showReport(
+  report: Report,
+  { runDirectory, config }: Pick<Coordinator, 'runDirectory' | 'config'>,
+  printer: RateLimitedPrinter,
+): void {
   const { imagesSeen, imagesPerSecond, wallSeconds, phases } = report;
   printer.line(
     weightsLine(report),
     `${formatCount(imagesSeen, 'training image')} at ${imagesPerSecond.toFixed(0)} images/s; total time ` +
       formatDuration(1000 * wallSeconds),
-    `mean step ${phases.step.toFixed(1)} ms: ${describePhases(phases)}`,
+    `mean ${config.localSteps === 1 ? 'step' : 'round'} ${phases.step.toFixed(1)} ms: ${describePhases(phases)}`,
     `report and checkpoints: ${runDirectory}`,
   );
 }

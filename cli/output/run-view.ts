@@ -81,7 +81,7 @@ export function personView(printer: RateLimitedPrinter, showsLayers: boolean): R
     notice: line,
     warning: (text) => printer.warning(text),
     event: (_name, text) => printer.line(text),
-    end: (report, run) => showReport(report, run.runDirectory, printer),
+    end: (report, run) => showReport(report, run, printer),
     fail: () => printer.endLive(),
   };
 }

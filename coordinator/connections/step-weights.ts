@@ -68,7 +68,14 @@ export class WeightsEncoder {
       once(() => {
         const differenceScales = littleEndianBytes(difference.scales);
         const integers = new Uint8Array(difference.integers.buffer);
-        return this.#frame({ type: 'weights-difference', step }, differenceScales, statistics, ...scales, integers);
+        const { fromStep } = difference;
+        return this.#frame(
+          { type: 'weights-difference', step, fromStep },
+          differenceScales,
+          statistics,
+          ...scales,
+          integers,
+        );
       });
     return {
       step,
@@ -76,7 +83,7 @@ export class WeightsEncoder {
       gradientScales,
       frameFor(kind, heldStep) {
         if (kind === 'own') return own();
-        return change !== undefined && heldStep >= 0 && heldStep === step - 1 ? change() : whole();
+        return change !== undefined && heldStep === difference?.fromStep ? change() : whole();
       },
     };
   }

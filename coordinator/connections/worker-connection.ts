@@ -40,7 +40,8 @@ export type AnswerMessage = GradientMessage | EvaluationMessage;
 export interface ConnectionSettings {
   /** Records of each shard, by the shard's hash. */
   shardRecords: ReadonlyMap<string, Records>;
-  imagesPerSlice: number;
+  /** Returns the number of images of each slice in the round that starts with a step. */
+  imagesPerSlice: (step: number) => number;
   heartbeatIntervalMs: number;
   heartbeatTimeoutMs: number;
   clock: Clock;
@@ -361,7 +362,8 @@ export class WorkerConnection implements WorkerView {
   #checkGradient(message: GradientMessage): void {
     this.#checkStep(message);
     const { step, range, sampleCount, slices, phases } = message;
-    const { imagesPerSlice, clock } = this.#settings;
+    const { clock } = this.#settings;
+    const imagesPerSlice = this.#settings.imagesPerSlice(step);
     const images = range.count * imagesPerSlice;
     if (sampleCount !== images || slices.length !== range.count) {
       throw new ProtocolError(

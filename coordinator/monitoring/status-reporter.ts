@@ -68,9 +68,10 @@ export class StatusReporter {
     this.#shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
     this.#phaseSinceMs = sources.clock.now();
     events.on('phase', ({ phase }) => this.#enter(phase));
+    const stepsBefore = sources.state.step;
     events.on('step', (event) => {
       this.#lastStep = event;
-      this.#stepsHere++;
+      this.#stepsHere = event.step - stepsBefore;
     });
     events.on('test', (event) => (this.#test = event));
     events.on('resumed', ({ step, path }) => (this.#checkpoint = { step, path, time: null }));

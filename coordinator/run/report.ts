@@ -57,6 +57,6 @@ export interface Report {
   test: TestMetrics | null;
   bytesSent: number;
   bytesReceived: number;
-  /** Mean phase times over all steps. */
+  /** Mean phase times over all steps; in a run with local steps, over all rounds. */
   phases: StepPhases;
 }

@@ -14,7 +14,7 @@ import { layoutHash } from '../../shared/network/layout-hash.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { ShardStore } from '../dataset/shard-store.js';
-import { learningRateAt } from '../optimizer/learning-rate.js';
+import { learningRateAt } from '../../shared/optimizer/learning-rate.js';
 import { listCheckpoints, withoutReplacedSuffix } from './checkpoints/checkpoint.js';
 import { loadCheckpoint, loadNewestIntact, type Checkpoint } from './checkpoints/load-checkpoint.js';
 import { readPretrainedWeights, type PretrainedWeights } from './checkpoints/pretrained-weights.js';
@@ -232,7 +232,8 @@ export async function assertResumable(
   const difference =
     graphDifference(checkpoint, layout) ??
     imageDifference(checkpoint, store) ??
-    rateDifference(checkpoint, config, store.stepsPerEpoch);
+    rateDifference(checkpoint, config, store.stepsPerEpoch) ??
+    roundDifference(checkpoint, config, store.stepsPerEpoch);
   if (difference !== undefined && !override) throw difference;
   if (checkpoint.step === totalSteps && (await isReported(checkpoint))) {
     throw new LockstepError(
@@ -287,6 +288,18 @@ function rateDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: numb
     );
   }
   return undefined;
+}
+
+/** Returns an error if the end of the checkpoint's run cut a round short that would go on in a longer run. */
+function roundDifference(checkpoint: Checkpoint, now: Config, stepsPerEpoch: number): LockstepError | undefined {
+  const { step, path: location } = checkpoint;
+  const totalSteps = totalStepsOf(now, stepsPerEpoch);
+  if (step === totalSteps || (step % stepsPerEpoch) % now.localSteps === 0) return undefined;
+  return new LockstepError(
+    'bad-config',
+    `${location} was saved at step ${step}, where its run ended within a round of ${now.localSteps} local steps: in a run of ` +
+      `${totalSteps} steps, that round is longer. Resume from an earlier checkpoint, or add \`override\` to continue anyway`,
+  );
 }
 
 const reported = z.looseObject({ weightsSha256: z.string() });

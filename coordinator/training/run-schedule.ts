@@ -1,7 +1,8 @@
-// The schedule of a run: its length, the ends of epochs, the steps after which checkpoints are saved, and learning
-// rates. Pure.
+// The schedule of a run: its length, the ends of rounds and epochs, the steps after which checkpoints are saved, and
+// learning rates. Pure.
 import { totalStepsOf, type Config } from '../../shared/config/config.js';
-import { learningRateAt } from '../optimizer/learning-rate.js';
+import { learningRateAt } from '../../shared/optimizer/learning-rate.js';
+import { roundEndOf } from '../../shared/optimizer/rounds.js';
 
 export class RunSchedule {
   readonly totalSteps: number;
@@ -28,9 +29,18 @@ export class RunSchedule {
     return step > 0 && (step % this.stepsPerEpoch === 0 || step === this.totalSteps);
   }
 
-  /** Returns whether a checkpoint is due after `step` updates. */
-  isCheckpointDue(step: number): boolean {
-    return this.isEpochEnd(step) || step % (this.#config.checkpointEvery ?? Infinity) === 0;
+  /** Returns the number of steps made at the end of the round that follows `step` steps: see roundEndOf. */
+  roundEnd(step: number): number {
+    return roundEndOf(step, this.#config, this);
+  }
+
+  /**
+   * Returns whether a checkpoint is due after `step` steps: at the end of an epoch, and in the round with every Nth step.
+   * @param before number of steps at the start of the round that has ended
+   */
+  isCheckpointDue(step: number, before: number): boolean {
+    const every = this.#config.checkpointEvery ?? Infinity;
+    return this.isEpochEnd(step) || Math.floor(step / every) > Math.floor(before / every);
   }
 
   /** Returns the learning rate for the update that follows `step` updates. */

@@ -61,7 +61,8 @@ export class TrainingRun {
     const shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
     this.#parts = parts;
     this.#state = parts.state;
-    this.#scheduler = new SliceScheduler(shards, config.batchSize / config.slices);
+    const stepsPerRound = Math.min(config.localSteps, store.stepsPerEpoch);
+    this.#scheduler = new SliceScheduler(shards, stepsPerRound * (config.batchSize / config.slices));
     this.#replicator = new Replicator(shards, config.replicas);
   }
 
@@ -94,7 +95,7 @@ export class TrainingRun {
     await this.#chooseEngine(Math.max(minWorkers, pauseBelow), signal);
     const startedMs = performance.now();
     let weights = state.encodeWeights();
-    await this.#betweenSteps(weights, signal); // a resumed run may have been stopped before validation
+    await this.#betweenRounds(weights, state.step, signal); // a resumed run may have been stopped before validation
     while (state.step < schedule.totalSteps) {
       await this.#applyOperatorRequests(signal);
       const timer = new StepTimer();
@@ -102,13 +103,15 @@ export class TrainingRun {
       phases.start('training');
       const gradient = await this.#collectGradient(weights);
       timer.updateStarted();
-      const learningRate = schedule.learningRateAt(state.step);
-      state.update(gradient, learningRate);
+      const roundStart = state.step;
+      const roundEnd = schedule.roundEnd(roundStart);
+      const learningRate = schedule.learningRateAt(roundEnd - 1);
+      state.update(gradient, learningRate, roundEnd - roundStart);
       recorder.changed();
       weights = state.encodeWeights();
       this.#sendAhead(weights);
       this.#emitStep(gradient, learningRate, timer);
-      await this.#betweenSteps(weights, signal);
+      await this.#betweenRounds(weights, roundStart, signal);
     }
     return this.#finish(weights, startedMs);
   }
@@ -184,11 +187,12 @@ export class TrainingRun {
     events.publish({ type: 'epoch', epoch, ...means, weights, gradient: optimizer.gradient });
   }
 
-  async #betweenSteps(weights: StepWeights, signal: AbortSignal): Promise<void> {
+  /** @param roundStart number of steps at the start of the last round */
+  async #betweenRounds(weights: StepWeights, roundStart: number, signal: AbortSignal): Promise<void> {
     const { schedule } = this.#parts;
     const { step, validation } = this.#state;
     if (schedule.isEpochEnd(step) && validation?.step !== step) await this.#validate(weights);
-    if (schedule.isCheckpointDue(step)) await this.#save();
+    if (schedule.isCheckpointDue(step, roundStart)) await this.#save();
     if (signal.aborted) throw interruption(signal);
   }
 

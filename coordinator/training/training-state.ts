@@ -8,8 +8,9 @@ import { WeightsEncoder, type StepWeights } from '../connections/step-weights.js
 import { PublishedWeights, type PublishedState } from '../encoding/published-weights.js';
 import { LookAhead } from '../optimizer/look-ahead.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
-import { updateMovingStatistics } from '../optimizer/moving-statistics.js';
+import { applyFoldedStatistics, updateMovingStatistics } from '../../shared/optimizer/moving-statistics.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
+import { OuterSgd } from '../optimizer/outer-sgd.js';
 import type { RunProgress, SavedState } from '../run/checkpoints/checkpoint.js';
 import type { Checkpoint } from '../run/checkpoints/load-checkpoint.js';
 import { addSums, metricsOf, noSums, type BatchSums, type Metrics } from '../run/metrics.js';
@@ -95,29 +96,30 @@ export class TrainingState implements SavedState {
   }
 
   /**
-   * Makes one update in place, and publishes it. Throws `diverged` if the gradient sum is not finite, or if a new weight is not finite;
-   * in the latter case, the weights have already changed.
+   * Makes the update of a round in place, and publishes it. Throws `diverged` if the gradient sum is not finite, or if a
+   * new weight is not finite; in the latter case, the weights have already changed.
+   * @param learningRate learning rate of the round's last step
+   * @param steps number of steps in the round: 1 unless the run has local steps
    */
-  update(gradient: CollectedGradient, learningRate: number): void {
+  update(gradient: CollectedGradient, learningRate: number, steps = 1): void {
     const { config, layout, store } = this.#setup;
     const { gradientSum, maxima, sampleCount, slices } = gradient;
-    const position = { step: this.step + 1, totalSteps: totalStepsOf(config, store.stepsPerEpoch) };
+    const position = { step: this.step + steps, totalSteps: totalStepsOf(config, store.stepsPerEpoch) };
     const update = this.optimizer.step(gradientSum, sampleCount, learningRate, position);
     if (update === 'sum-not-finite') throw notFiniteSum(this.step, gradientSum, layout);
     if (update === 'weights-not-finite') throw notFiniteWeights(this.step, this.weights, layout);
-    updateMovingStatistics(
-      this.movingStatistics,
-      slices.map(({ batchStatistics }) => batchStatistics),
-      config.bnMomentum,
-    );
-    this.published?.follow(this.weights, maxima);
+    const statistics = slices.map(({ batchStatistics }) => batchStatistics);
+    if (config.localSteps === 1) updateMovingStatistics(this.movingStatistics, statistics, config.bnMomentum);
+    else applyFoldedStatistics(this.movingStatistics, statistics, config.bnMomentum, steps);
+    const isShort = steps < Math.min(config.localSteps, store.stepsPerEpoch);
+    this.published?.follow(this.weights, this.step, maxima, isShort);
     if (this.step % store.stepsPerEpoch === 0) this.epochSums = noSums;
-    this.step++;
+    this.step += steps;
   }
 
   /**
-   * Adds a step's results to the epoch's sums and to the number of images seen.
-   * @returns the step's metrics
+   * Adds a round's results to the epoch's sums and to the number of images seen.
+   * @returns the round's metrics
    */
   record({ sampleCount, slices }: CollectedGradient): Metrics {
     const sums = slices.reduce<BatchSums>(
@@ -131,6 +133,7 @@ export class TrainingState implements SavedState {
 }
 
 function createOptimizer({ config, layout }: RunSetup, weights: Float32Array): Optimizer {
+  if (config.localSteps > 1) return new OuterSgd(layout, config, weights);
   const sgd = new MomentumSgd(layout, config, weights);
   return config.lookAhead === null ? sgd : new LookAhead(sgd, config.lookAhead, layout.weights);
 }

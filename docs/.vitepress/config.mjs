@@ -31,6 +31,7 @@ const sidebar = [
       page('Bring your own network', 'networks.md'),
       page('Training on several machines', 'several-machines.md'),
       page('Slow networks', 'slow-networks.md'),
+      page('Local steps', 'local-steps.md'),
       page('Train with browsers', 'browsers.md'),
       page('Checkpoints and resume', 'checkpoints.md'),
       page('Failures', 'failures.md'),

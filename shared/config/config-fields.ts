@@ -17,6 +17,9 @@ export type { Field } from './field.js';
 export const schedules = ['piecewise', 'cosine', 'one-cycle', 'triangular', 'constant'] as const;
 export type ScheduleName = (typeof schedules)[number];
 
+/** An upper limit on how long a worker computes before it answers. */
+const maxLocalSteps = 10_000;
+
 /** Fields that determine the weights. */
 export const recipeFields = {
   recipe: field<RecipeName>({
@@ -210,6 +213,27 @@ export const recipeFields = {
     default: 0,
     allowed: 'a number of at least 0',
     help: 'L2 penalty: this multiple of the weight is added to the gradient of each convolution and dense kernel',
+    placeholder: 'X',
+  }),
+  localSteps: field({
+    schema: z.int().min(1).max(maxLocalSteps),
+    default: 1,
+    allowed: `a whole number from 1 to ${maxLocalSteps}`,
+    help:
+      'steps that each slice takes on its own before the weights are averaged (DiLoCo); with 1, all slices take each step together. ' +
+      'Larger values exchange less and affect the weights',
+    placeholder: 'H',
+  }),
+  outerLearningRate: field({
+    ...positive,
+    default: 0.7,
+    help: 'with --local-steps above 1, learning rate of the update with the mean difference of the slices',
+    placeholder: 'X',
+  }),
+  outerMomentum: field({
+    ...belowOne,
+    default: 0.9,
+    help: 'with --local-steps above 1, Nesterov momentum of the update with the mean difference of the slices',
     placeholder: 'X',
   }),
   encoding: field<Encoding>({

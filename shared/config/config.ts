@@ -101,6 +101,11 @@ function assertConsistent(config: Config, nameOf: (key: string) => string): void
     'warmupRate',
     `omitted without ${nameOf('warmupSteps')} and with the one-cycle and triangular schedules, which have their own warm-up`,
   );
+  check(
+    config.lookAhead === null || config.localSteps === 1,
+    'lookAhead',
+    `omitted with ${nameOf('localSteps')} above 1, which averages the weights in another way (the recipe speedrun sets it)`,
+  );
   for (const key of ['pixelMean', 'pixelStd'] as const) {
     check(
       config[key] === null || config.preprocessing === 'standardize',

@@ -234,10 +234,14 @@ const publishedWeights = z.strictObject({
   gradientEncoding: z.enum(encodings),
 });
 /**
- * "Add this difference to the published weights of the step before, which you have, to get those for this step: here are
- * the scales of the difference, the moving statistics, the gradient scales, and the difference as 8-bit integers."
+ * "Add this difference to the published weights for `fromStep`, which you have, to get those for this step: here are the
+ * scales of the difference, the moving statistics, the gradient scales, and the difference as 8-bit integers."
  */
-const weightsDifference = z.strictObject({ type: z.literal('weights-difference'), step: z.int().positive() });
+const weightsDifference = z.strictObject({
+  type: z.literal('weights-difference'),
+  step: z.int().positive(),
+  fromStep: count,
+});
 /** "Compute the partial sums over these ranges with this step's weights; if `timed`, send me their timing too." */
 const compute = z.strictObject({
   type: z.literal('compute'),

@@ -37,7 +37,7 @@ export async function startLockstep(config: Config, workerCount: number): Promis
   }));
   const settings = {
     shardRecords: new Map(shards.map((shard, index) => [shard.sha256, records[index]])),
-    imagesPerSlice: 1,
+    imagesPerSlice: () => 1,
     heartbeatIntervalMs: 2_000,
     heartbeatTimeoutMs: 10_000,
     clock: systemClock,

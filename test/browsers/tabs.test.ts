@@ -122,19 +122,21 @@ describe.each(browserNames)('a tab of %s', (name) => {
     for (const { images } of workers) expect(images).toBeGreaterThan(0);
   });
 
-  it('computes the bits of a Node worker with int8 encoding', async () => {
-    const encoding = 'int8';
-    const beside = await startRun({ joinLink: false, encoding });
-    await nodeWorker(beside);
-    const { weightsSha256 } = await beside.report;
-    expect(weightsSha256).not.toBe(expected);
-    const coordinator = await startRun({ encoding });
-    const tab = await join(name, coordinator);
-    expect(await coordinator.report).toMatchObject({ weightsSha256, exact: true });
-    await tab.waitForText('The run is finished');
-    expect(tab.problems).toEqual([]);
-    await tab.close();
-  });
+  it.each([{ encoding: 'int8' }, { encoding: 'int8', localSteps: 3 }] as const)(
+    'computes the bits of a Node worker with %o',
+    async (options) => {
+      const beside = await startRun({ joinLink: false, ...options });
+      await nodeWorker(beside);
+      const { weightsSha256 } = await beside.report;
+      expect(weightsSha256).not.toBe(expected);
+      const coordinator = await startRun(options);
+      const tab = await join(name, coordinator);
+      expect(await coordinator.report).toMatchObject({ weightsSha256, exact: true });
+      await tab.waitForText('The run is finished');
+      expect(tab.problems).toEqual([]);
+      await tab.close();
+    },
+  );
 
   it('may be closed during a step', async () => {
     const coordinator = await startRun();

@@ -209,18 +209,21 @@ describe('with TensorFlow', () => {
   });
   afterAll(() => engine?.close());
 
-  it('one worker and two compute the same weights with int8 encoding', async ({ skip }) => {
-    skip(engine === undefined);
-    const hashes = [];
-    for (const workers of [1, 2]) {
-      const cluster = await startCluster({ ...int8, steps: 4, minWorkers: workers });
-      try {
-        for (let count = 0; count < workers; count++) await cluster.join({ engine: engine! });
-        hashes.push((await cluster.coordinator.report).weightsSha256);
-      } finally {
-        await cluster.close();
+  it.for([{ encoding: 'int8' }, { encoding: 'int8', localSteps: 3 }] as const)(
+    'one worker and two compute the same weights with %o',
+    async (options, { skip }) => {
+      skip(engine === undefined);
+      const hashes = [];
+      for (const workers of [1, 2]) {
+        const cluster = await startCluster({ ...options, steps: 4, minWorkers: workers });
+        try {
+          for (let count = 0; count < workers; count++) await cluster.join({ engine: engine! });
+          hashes.push((await cluster.coordinator.report).weightsSha256);
+        } finally {
+          await cluster.close();
+        }
       }
-    }
-    expect(hashes[1]).toBe(hashes[0]);
-  });
+      expect(hashes[1]).toBe(hashes[0]);
+    },
+  );
 });

@@ -121,7 +121,7 @@ export class ScriptedWorker {
       },
       {
         shardRecords: new Map(world.shards.map((sha256) => [sha256, new Uint8Array()])),
-        imagesPerSlice: world.imagesPerSlice,
+        imagesPerSlice: () => world.imagesPerSlice,
         heartbeatIntervalMs: 1e9,
         heartbeatTimeoutMs: 1e9,
         clock: world.clock,

@@ -37,7 +37,7 @@ class Publisher {
 
   update(): void {
     this.#own = this.#own.map((value, i) => value + noise(this.step + 100)[i] / 50);
-    this.published.follow(this.#own, new Float32Array(arrayCount).fill(1 + this.step));
+    this.published.follow(this.#own, this.step, new Float32Array(arrayCount).fill(1 + this.step));
     this.step++;
   }
 
@@ -111,7 +111,7 @@ describe('a worker rejects', () => {
     const bytes = 4 * (layout.weightsSize + layout.statisticsSize + arrayCount);
     expect(() => held.receivePublished(whole, new Uint8Array(bytes - 4))).toThrow(ProtocolError);
     held.receivePublished(whole, new Uint8Array(bytes));
-    const difference = { type: 'weights-difference', step: 1 } as const;
+    const difference = { type: 'weights-difference', step: 1, fromStep: 0 } as const;
     const differenceBytes = 4 * (2 * arrayCount + layout.statisticsSize) + layout.weightsSize;
     for (const wrong of [differenceBytes - 1, differenceBytes + 1]) {
       expect(() => held.receiveDifference(difference, new Uint8Array(wrong))).toThrow(ProtocolError);

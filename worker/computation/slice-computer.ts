@@ -1,4 +1,5 @@
-// Computes partial sums: the gradients of the slices in a range, added in tree order or, as integers, in slice order.
+// Computes partial sums: the gradients of the slices in a range, or their differences in a run with local steps, added in
+// tree order or, as integers, in slice order.
 import { machineMs } from '../../shared/clock.js';
 import { raiseMaximaBy } from '../../shared/encoding/maxima.js';
 import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
@@ -6,7 +7,8 @@ import type { ModelLayout } from '../../shared/network/layout.js';
 import type { GradientMessage } from '../../shared/protocol/messages.js';
 import { addInto, childrenOf, type SliceRange } from '../../shared/reduction/slices.js';
 import type { SliceEncoder } from '../encoding/slice-encoder.js';
-import type { EngineModel } from '../engine.js';
+import type { EngineModel, SliceResult } from '../engine.js';
+import type { LocalSteps } from './local-steps.js';
 import { RangeTimes } from './range-times.js';
 import type { SliceImages } from './slice-images.js';
 
@@ -18,18 +20,34 @@ type ComputeSlice = (slice: number) => Promise<Float32Array>;
 
 export class SliceComputer {
   readonly model: EngineModel;
+  readonly localSteps: LocalSteps | undefined;
   readonly #layout: ModelLayout;
   readonly #images: SliceImages;
   readonly #encoder: SliceEncoder | undefined;
   /** Buffers for the sums of right subtrees, indexed by tree level. */
   readonly #scratch: Float32Array[] = [];
 
-  /** @param encoder undefined if the run's encoding is float32 */
-  constructor(layout: ModelLayout, model: EngineModel, images: SliceImages, encoder?: SliceEncoder) {
+  /**
+   * @param encoder undefined if the run's encoding is float32
+   * @param localSteps undefined if each round has one step
+   */
+  constructor(
+    layout: ModelLayout,
+    model: EngineModel,
+    images: SliceImages,
+    encoder?: SliceEncoder,
+    localSteps?: LocalSteps,
+  ) {
     this.#layout = layout;
     this.model = model;
     this.#images = images;
     this.#encoder = encoder;
+    this.localSteps = localSteps;
+  }
+
+  /** Returns the first step of the round after the one that starts with `step`. */
+  roundEnd(step: number): number {
+    return this.localSteps?.roundEnd(step) ?? step + 1;
   }
 
   /**
@@ -92,15 +110,19 @@ export class SliceComputer {
     { batchStatistics }: PartialSumPayload,
     partial: PartialSum,
   ): Promise<Float32Array> {
-    const batch = await this.#images.batch(step, slice);
-    const startedMs = machineMs();
-    const result = await this.model.computeSlice(batch);
-    const { sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
+    const result = await (this.localSteps?.takeSteps(step, slice) ?? this.#takeStep(step, slice));
+    const { startedMs, sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
     partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
     batchStatistics.set(result.batchStatistics, partial.slices.length * this.#layout.statisticsSize);
     partial.slices.push({ lossSum, correctCount });
     partial.sampleCount += sampleCount;
     return result.gradientSum;
+  }
+
+  async #takeStep(step: number, slice: number): Promise<SliceResult & { startedMs: number }> {
+    const batch = await this.#images.batch(step, slice);
+    const startedMs = machineMs();
+    return { ...(await this.model.computeSlice(batch)), startedMs };
   }
 
   /**

@@ -1,9 +1,9 @@
 // Measures training steps in this process, without network communication: the worker's part of each step, then the
 // coordinator's.
 import { initialMovingStatistics, initialWeights } from '../../../coordinator/optimizer/initial-weights.js';
-import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
+import { learningRateAt } from '../../../shared/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../coordinator/optimizer/momentum-sgd.js';
-import { updateMovingStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
+import { updateMovingStatistics } from '../../../shared/optimizer/moving-statistics.js';
 import { totalStepsOf, type Config } from '../../../shared/config/config.js';
 import {
   partitionIntoShards,

@@ -81,8 +81,11 @@ function evaluationOf({ step, epoch, loss, accuracy }: z.infer<typeof evaluation
 
 /** Returns the number of steps per epoch, or null if the steps belong to a single epoch. */
 function stepsPerEpochOf(steps: readonly { step: number; epoch: number }[]): number | null {
-  const later = steps.find(({ epoch }, index) => index > 0 && epoch > steps[index - 1].epoch);
-  return later === undefined ? null : (later.step - 1) / (later.epoch - 1);
+  const later = steps.findIndex(({ epoch }, index) => index > 0 && epoch > steps[index - 1].epoch);
+  if (later <= 0) return null;
+  // An epoch ends with a line, but in a run with local steps, its first line is that of several steps.
+  const { step, epoch } = steps[later - 1];
+  return step / epoch;
 }
 
 function roundedBuckets({ x, mean, low, high }: Buckets): Buckets {

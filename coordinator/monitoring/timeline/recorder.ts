@@ -151,13 +151,14 @@ export class TimelineRecorder {
   }
 
   /**
-   * Records the end of a step. A step ends with its update; later work, such as publishing events, is not part of it.
+   * Records the end of a step, or of a round of several steps. A step ends with its update; later work, such as publishing events, is not part of it.
    */
   #endStep(number: number, updateMs: number): void {
-    if (this.#step?.number !== number) return;
+    if (this.#step === undefined || number < this.#step.number) return;
+    const first = this.#step.number;
     const updatedMs = (this.#activity?.startedMs ?? this.#clock.now()) + updateMs;
     this.#turnTo(undefined, undefined, updatedMs);
-    this.#span(`step ${number}`, this.#step.startedMs, updatedMs);
+    this.#span(number === first ? `step ${number}` : `steps ${first} to ${number}`, this.#step.startedMs, updatedMs);
     this.#step = undefined;
     if (number < this.#window.to) return;
     this.#state = 'complete';

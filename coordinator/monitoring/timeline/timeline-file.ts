@@ -17,12 +17,12 @@ export interface TimelineFile {
 /** Opens a timeline. Throws `bad-option` if the file cannot be written or the run does not have these steps. */
 export async function openTimelineFile(
   { file, steps }: TimelineOptions,
-  run: { id: string; stepsMade: number; totalSteps: number },
+  run: { id: string; stepsMade: number; totalSteps: number; roundEnd: (step: number) => number },
   pool: WorkerPool,
   events: RunEventBus,
   clock: Clock,
 ): Promise<TimelineFile> {
-  const window = windowOf(steps, run.stepsMade, run.totalSteps);
+  const window = windowOf(steps, run.stepsMade, run.totalSteps, run.roundEnd);
   try {
     await mkdir(path.dirname(path.resolve(file)), { recursive: true });
     await writeFile(file, '');

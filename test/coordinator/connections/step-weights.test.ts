@@ -46,17 +46,18 @@ describe('published weights', () => {
     expect([...floatsOf(payload, 3)]).toEqual([1, 2, 7]);
   });
 
-  it('travel as a difference to workers that have those of the step before, and whole to others', () => {
+  it('travel as a difference to workers that have those of the round before, and whole to others', () => {
     const published = publishing();
     // The differences are 127 and 62, so the scale is 1. A largest gradient of 254 leads to a gradient scale of 3.
     const own = Float32Array.of(128, 64);
-    published.follow(own, Float32Array.of(254));
+    // A round of three steps.
+    published.follow(own, 2, Float32Array.of(254));
     const weights = new WeightsEncoder().encode(5, own, statistics, published);
-    const difference = decodeFrame(weights.frameFor('published', 4).message);
-    expect(difference.header).toEqual({ type: 'weights-difference', step: 5 });
+    const difference = decodeFrame(weights.frameFor('published', 2).message);
+    expect(difference.header).toEqual({ type: 'weights-difference', step: 5, fromStep: 2 });
     expect([...floatsOf(difference.payload.subarray(0, 12), 3)]).toEqual([1, 7, 3]);
     expect([...difference.payload.subarray(12)]).toEqual([127, 62]);
-    for (const heldStep of [-1, 3]) {
+    for (const heldStep of [-1, 4]) {
       const { header, payload } = decodeFrame(weights.frameFor('published', heldStep).message);
       expect(header).toEqual({ type: 'published-weights', step: 5, gradientEncoding: 'int8' });
       expect([...floatsOf(payload, 4)]).toEqual([128, 64, 7, 3]);

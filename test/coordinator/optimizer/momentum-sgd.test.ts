@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { MomentumSgd, type MomentumSgdOptions } from '../../../coordinator/optimizer/momentum-sgd.js';
+import { MomentumSgd } from '../../../coordinator/optimizer/momentum-sgd.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
+import type { MomentumSgdOptions } from '../../../shared/optimizer/momentum-update.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
 import { resnetLayout } from '../../support/resnet-layout.js';

@@ -96,7 +96,7 @@ const coordinatorMessages: readonly object[] = [
   { type: 'prefetch', sha256: hash },
   { type: 'weights', step: 1 },
   { type: 'published-weights', step: 1, gradientEncoding: 'int8' },
-  { type: 'weights-difference', step: 1 },
+  { type: 'weights-difference', step: 1, fromStep: 0 },
   { type: 'compute', step: 1, ranges: [{ first: 0, count: 4 }] },
   { type: 'evaluate', step: 351, split: 'validation', index: 0 },
   { type: 'goodbye', reason: 'the run has ended' },

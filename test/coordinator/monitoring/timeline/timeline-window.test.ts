@@ -12,6 +12,13 @@ describe('the steps of a timeline', () => {
     expect(windowOf(undefined, made, total)).toEqual(expected);
   });
 
+  it('are those of whole rounds in a run with local steps', () => {
+    const roundEnd = (step: number) => Math.min(100, step + 8);
+    expect(windowOf({ from: 10, to: 17 }, 0, 100, roundEnd)).toEqual({ from: 9, to: 24 });
+    expect(windowOf({ from: 98, to: 200 }, 0, 100, roundEnd)).toEqual({ from: 97, to: 100 });
+    expect(windowOf(undefined, 0, 100, roundEnd)).toEqual({ from: 1, to: 100 });
+  });
+
   it('are the requested ones, limited to the steps that the run makes', () => {
     expect(windowOf({ from: 2, to: 4 }, 0, 100)).toEqual({ from: 2, to: 4 });
     expect(windowOf({ from: 2, to: 400 }, 50, 100)).toEqual({ from: 51, to: 100 });

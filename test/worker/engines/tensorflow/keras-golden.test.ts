@@ -2,7 +2,7 @@
 // weights.
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
-import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
+import { learningRateAt } from '../../../../shared/optimizer/learning-rate.js';
 import { resolveConfig, type ConfigInput } from '../../../../shared/config/config.js';
 import { arrayOf } from '../../../../shared/network/layout.js';
 import {

@@ -2,7 +2,7 @@
 // depth.
 import { afterAll, expect, test } from 'vitest';
 import { initialMovingStatistics, initialWeights } from '../../../../coordinator/optimizer/initial-weights.js';
-import { learningRateAt } from '../../../../coordinator/optimizer/learning-rate.js';
+import { learningRateAt } from '../../../../shared/optimizer/learning-rate.js';
 import { MomentumSgd } from '../../../../coordinator/optimizer/momentum-sgd.js';
 import { resolveConfig, totalStepsOf } from '../../../../shared/config/config.js';
 import { arrayOf } from '../../../../shared/network/layout.js';

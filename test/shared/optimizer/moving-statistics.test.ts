@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { updateMovingStatistics } from '../../../coordinator/optimizer/moving-statistics.js';
+import { applyFoldedStatistics, updateMovingStatistics } from '../../../shared/optimizer/moving-statistics.js';
 import { KeyedRandom } from '../../../shared/random.js';
 import { bitsOf } from '../../support/tree-sum.js';
 
@@ -38,4 +38,28 @@ it('updateMovingStatistics leaves the statistics unchanged with a momentum of 1'
   const moving = Float32Array.of(0.3, 1);
   updateMovingStatistics(moving, [Float32Array.of(7, 7)], 1);
   expect(moving).toEqual(Float32Array.of(0.3, 1));
+});
+
+it('applyFoldedStatistics makes the updates of all local steps, slice after slice', () => {
+  const moving = Float32Array.of(8);
+  // Two steps per slice. First slice, batches 4 and 8: 0.5 × (0.5 × 0 + 0.5 × 4) + 0.5 × 8 = 5. Second slice, batches
+  // 16 and 2: 0.5 × (0.5 × 0 + 0.5 × 16) + 0.5 × 2 = 5.
+  applyFoldedStatistics(moving, [Float32Array.of(5), Float32Array.of(5)], 0.5, 2);
+  // One update after the other: 8, 6, 7, 11.5, 6.75. Folded: 0.25 × 8 + 5 = 7, then 0.25 × 7 + 5 = 6.75.
+  expect([...moving]).toEqual([6.75]);
+});
+
+it('applyFoldedStatistics has the bits of updateMovingStatistics if a round has one step', () => {
+  const random = new KeyedRandom(0, 'synthesis');
+  const vector = (index: number) => Float32Array.from({ length: 100 }, (_, i) => random.uniformAt(100 * index + i));
+  const [moving, expected] = [vector(0), vector(0)];
+  const slices = [vector(1), vector(2)];
+  updateMovingStatistics(expected, slices, 0.99);
+  const folded = slices.map((slice) => {
+    const updated = new Float32Array(slice.length);
+    updateMovingStatistics(updated, [slice], 0.99);
+    return updated;
+  });
+  applyFoldedStatistics(moving, folded, 0.99, 1);
+  expect(bitsOf(moving)).toEqual(bitsOf(expected));
 });

@@ -1,5 +1,5 @@
 // The learning-rate schedule: a pure function of the step, so a resumed run needs no state for it.
-import type { Config } from '../../shared/config/config.js';
+import type { Config } from '../config/config.js';
 
 export type ScheduleConfig = Pick<
   Config,

@@ -18,3 +18,23 @@ export function updateMovingStatistics(
     for (let i = 0; i < moving.length; i++) moving[i] = Math.fround(keep * moving[i]) + Math.fround(take * batch[i]);
   }
 }
+
+/**
+ * Applies the updates of several local steps per slice, slice after slice: moving = (momentum^steps × moving) + folded.
+ * Except for rounding, this is the same as one update after the other, because an update is linear in the moving
+ * statistics.
+ * @param folded for each slice, the moving statistics that its updates make of zeros, in slice order
+ * @param steps number of local steps
+ */
+export function applyFoldedStatistics(
+  moving: Float32Array,
+  folded: readonly Float32Array[],
+  momentum: number,
+  steps: number,
+): void {
+  let keep = 1;
+  for (let step = 0; step < steps; step++) keep = Math.fround(keep * Math.fround(momentum));
+  for (const slice of folded) {
+    for (let i = 0; i < moving.length; i++) moving[i] = Math.fround(keep * moving[i]) + slice[i];
+  }
+}

@@ -1,6 +1,6 @@
 // Compares learning-rate schedules with their definitions and with golden values from Keras and PyTorch.
 import { describe, expect, it } from 'vitest';
-import { learningRateAt } from '../../../coordinator/optimizer/learning-rate.js';
+import { learningRateAt } from '../../../shared/optimizer/learning-rate.js';
 import { resolveConfig, type ConfigInput } from '../../../shared/config/config.js';
 
 /** Returns the learning rate at a step of a run with 10 steps per epoch. */
