@@ -38,7 +38,9 @@ export class WeightsEncoder {
   #latest: SharedFrame[] = [];
   /** Earlier frames. Their memory is used again once all sockets have sent them. */
   #earlier: SharedFrame[] = [];
-  #latestStep = -1;
+  #step = -1;
+  /** Step of the weights that were encoded before the latest ones. */
+  #previousStep = -1;
 
   /**
    * Returns the weights as frames, each of which is encoded when it is first needed. They are valid until all their sends
@@ -53,8 +55,8 @@ export class WeightsEncoder {
   ): StepWeights {
     this.#earlier.push(...this.#latest);
     this.#latest = [];
-    const fromStep = this.#latestStep;
-    this.#latestStep = step;
+    if (step !== this.#step) [this.#previousStep, this.#step] = [this.#step, step];
+    const fromStep = this.#previousStep;
     const statistics = littleEndianBytes(movingStatistics);
     const gradientScales = published?.gradientScales;
     const scales = gradientScales === undefined ? [] : [littleEndianBytes(gradientScales)];

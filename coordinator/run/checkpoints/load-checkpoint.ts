@@ -175,7 +175,11 @@ async function readCheckpoint(folder: string): Promise<Checkpoint> {
   const published = publishedArrays && {
     weights: vector(publishedFile, withPrefix(publishedArrays, 'weights/'), layout.weights),
     gradientScales: gradientScalesIn(publishedArrays, (scales) =>
-      vector(publishedFile, scales, layout.weights.map(({ name }, offset) => ({ name, shape: [], offset, size: 1 }))),
+      vector(
+        publishedFile,
+        scales,
+        layout.weights.map(({ name }, offset) => ({ name, shape: [], offset, size: 1 })),
+      ),
     ),
   };
   if (weightsSha256(weights, movingStatistics) !== described.weightsSha256) {

@@ -99,11 +99,17 @@ describe('a report', () => {
       resumedAtSteps: [],
       stragglers: 5,
       slicesDuplicated: 6,
+      clippedValues: 0,
       workers: [],
       bytesSent: 23,
       bytesReceived: 34,
       phases: Object.fromEntries(phaseNames.map((name) => [name, 0])),
     });
+  });
+
+  it('has the clipped values of all steps', () => {
+    const totals = totalsOf([step(), { ...step(), clippedValues: 3 } as NewRunEvent]);
+    expect(totalsOf([{ ...step(), clippedValues: 4 } as NewRunEvent], totals).record.clippedValues).toBe(7);
   });
 
   it('has the work of each worker and how long the others waited for it', () => {
