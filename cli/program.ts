@@ -18,6 +18,7 @@ const commandGroups: Readonly<Record<string, readonly CommandEntry[]>> = {
       () => import('./train/coordinator.js'),
     ],
     ['worker', 'Start a worker for a coordinator', () => import('./train/worker.js')],
+    ['relay', 'Start a relay, with workers of its own, for a coordinator', () => import('./train/relay.js')],
     ['status', 'Show what a running coordinator is doing', () => import('./train/status.js')],
     ['workers', 'List the workers of a running coordinator', () => import('./train/workers.js')],
   ],

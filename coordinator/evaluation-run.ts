@@ -21,7 +21,7 @@ import type { EvaluatedShard } from './run/metrics.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import { RunTotals } from './run/run-totals.js';
 import { ItemDurations } from './scheduling/straggler-watch.js';
-import { CoordinatorSession } from './session.js';
+import { CoordinatorSession, sessionSetupOf } from './session.js';
 import { Dispatcher } from './training/dispatcher.js';
 import { EvaluationJob } from './training/evaluation-job.js';
 
@@ -97,7 +97,10 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   const plan = await planEvaluation(options);
   const { checkpoint, split, images } = plan.summary;
   const events = new RunEventBus();
-  const session = new CoordinatorSession(plan.setup, access, events, clock, { kind: 'evaluation', stopGraceMs: 0 });
+  const session = new CoordinatorSession(sessionSetupOf(plan.setup), access, events, clock, {
+    kind: 'evaluation',
+    stopGraceMs: 0,
+  });
   const { id, pool } = session;
   const quorum = createQuorum(session, events, clock, waitTimeoutMs);
   let done = 0;

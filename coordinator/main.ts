@@ -24,7 +24,7 @@ import type { Report } from './run/report.js';
 import { planRun, withBrowserEngine, type PlannedRun, type ResumeOptions } from './run/resume.js';
 import { defaultRunDirectory, RunDirectory } from './run/run-directory.js';
 import type { RunEventBus } from './run/run-event-bus.js';
-import { CoordinatorSession } from './session.js';
+import { CoordinatorSession, sessionSetupOf } from './session.js';
 import { Dispatcher } from './training/dispatcher.js';
 import { RunPhases } from './training/run-phases.js';
 import { TrainingRun } from './training/training-run.js';
@@ -158,7 +158,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     options.dataset ?? (await resolveDataset(planned.config.data ?? undefined, readOptionsOf(planned.config, options)));
   const run = await assembleRun(planned, options, dataset, directory, clock);
   const { setup, schedule, state, events } = run;
-  const session = new CoordinatorSession(setup, access, events, clock, { kind: 'run', stopGraceMs });
+  const session = new CoordinatorSession(sessionSetupOf(setup), access, events, clock, { kind: 'run', stopGraceMs });
   const phases = new RunPhases(events);
   const quorum = createQuorum(session, events, clock, options.waitTimeoutMs, phases);
   const status = new StatusReporter({ ...run, id: session.id, pool: session.pool, quorum, clock }, events);

@@ -1,24 +1,28 @@
-// A coordinator session, for a training run or an evaluation: opens the port, admits workers, publishes events when
+// A coordinator session, for a training run, an evaluation or a relay: opens the port, admits workers, publishes events when
 // workers join or leave, and disconnects them at the end.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
-import { totalStepsOf, workerConfigOf, type Config } from '../shared/config/config.js';
+import { totalStepsOf, workerConfigOf, type Config, type WorkerConfig } from '../shared/config/config.js';
 import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
+import type { Records } from '../shared/dataset/records.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
 import { encodeGraph } from '../shared/network/graph-json.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import { roundEndOf } from '../shared/optimizer/rounds.js';
-import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
+import { describeOffers, type EngineIdentity } from '../shared/protocol/engine-identity.js';
+import { maxWorkerMessageBytes, type RelayRules, type Welcome } from '../shared/protocol/messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
 import { isLoopback } from './connections/http/http-access.js';
+import type { RelayedWorker } from './connections/relayed-workers.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from './connections/server.js';
 import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
+import { forbidden, mayDo } from './connections/tokens.js';
 import { WorkerPool } from './connections/worker-pool.js';
 import type { ShardStore } from './dataset/shard-store.js';
-import { RunEngine } from './engine/run-engine.js';
+import { RunEngine, type RunEngineSettings } from './engine/run-engine.js';
 import type { RunEventBus } from './run/run-event-bus.js';
 
 /**
@@ -31,19 +35,62 @@ function maxWorkersFor(slices: number): number {
 
 /** The parts of a run or an evaluation that a session needs to serve its workers. */
 export interface SessionSetup {
+  config: WorkerConfig;
+  layout: ModelLayout;
+  /** Records of each shard, by the shard's SHA-256. */
+  records: ReadonlyMap<string, Records>;
+  engine: RunEngineSettings;
+  /** The welcome without the fields that differ between workers. */
+  welcome: Omit<Welcome, 'workerId' | 'runId' | 'relay'>;
+  /** Payload of the welcome. */
+  welcomePayload: readonly Uint8Array[];
+  /** What relays need to know besides the engine; undefined if relays are refused. */
+  relays: Pick<RelayRules, 'stragglerFactor' | 'replicas'> | undefined;
+}
+
+/** Returns the setup of a run or an evaluation. */
+export function sessionSetupOf({
+  config,
+  layout,
+  store,
+}: {
   config: Config;
   layout: ModelLayout;
   store: Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch' | 'dataset'>;
+}): SessionSetup {
+  const { preprocessing, dataset, stepsPerEpoch, shards, records } = store;
+  const graph = encodeGraph(layout.graph);
+  const measured = measuredArraysOf(preprocessing, dataset).map(({ values }) => littleEndianBytes(values));
+  const workerConfig = workerConfigOf(config);
+  return {
+    config: workerConfig,
+    layout,
+    records,
+    engine: config,
+    welcome: {
+      type: 'welcome',
+      networkBytes: graph.length,
+      layoutHash: layoutHash(layout),
+      config: workerConfig,
+      dataset,
+      stepsPerEpoch,
+      shards: [...shards],
+    },
+    welcomePayload: [...measured, graph],
+    relays: config,
+  };
 }
 
 export interface SessionOptions {
-  kind: 'run' | 'evaluation';
+  kind: 'run' | 'evaluation' | 'relay';
+  /** ID of the run; a random one by default. */
+  id?: string | undefined;
   /** Time that workers have to finish the current step after stop() before they are disconnected. */
   stopGraceMs: number;
 }
 
 export class CoordinatorSession {
-  readonly id = randomUUID();
+  readonly id: string;
   readonly pool = new WorkerPool();
   readonly engine: RunEngine;
   readonly #setup: SessionSetup;
@@ -52,25 +99,24 @@ export class CoordinatorSession {
   readonly #clock: Clock;
   readonly #options: SessionOptions;
   readonly #connectionSettings: ConnectionSettings;
-  /** The network as JSON, which each welcome contains. */
-  readonly #graph: Uint8Array;
   readonly #abort = new AbortController();
   #server: CoordinatorServer | undefined;
   #isEnded = false;
   #endGrace: () => void = () => undefined;
 
   constructor(setup: SessionSetup, access: AccessPolicy, events: RunEventBus, clock: Clock, options: SessionOptions) {
-    const { config, layout, store } = setup;
-    const length = { totalSteps: totalStepsOf(config, store.stepsPerEpoch), stepsPerEpoch: store.stepsPerEpoch };
+    const { config, records, welcome } = setup;
+    const { stepsPerEpoch } = welcome;
+    const length = { totalSteps: totalStepsOf(config, stepsPerEpoch), stepsPerEpoch };
+    this.id = options.id ?? randomUUID();
     this.#setup = setup;
-    this.#graph = encodeGraph(layout.graph);
     this.#access = access;
     this.#events = events;
     this.#clock = clock;
     this.#options = options;
-    this.engine = new RunEngine(config);
+    this.engine = new RunEngine(setup.engine);
     this.#connectionSettings = {
-      shardRecords: store.records,
+      shardRecords: records,
       imagesPerSlice: (step) => (roundEndOf(step, config, length) - step) * (config.batchSize / config.slices),
       heartbeatIntervalMs: 1000 * config.heartbeatInterval,
       heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
@@ -85,7 +131,8 @@ export class CoordinatorSession {
 
   /** Whether as many workers are connected as the run can use. */
   get isFull(): boolean {
-    return this.pool.size >= maxWorkersFor(this.#setup.config.slices);
+    const { size, connections } = this.pool;
+    return Math.max(size, connections.length) >= maxWorkersFor(this.#setup.config.slices);
   }
 
   /** Whether the session admits no more workers. */
@@ -131,7 +178,7 @@ export class CoordinatorSession {
   stop(reason = new LockstepError('interrupted', `the ${this.#options.kind} was interrupted`)): void {
     if (this.signal.aborted || this.#isEnded) return;
     const dismissAll = () => {
-      for (const worker of this.pool.workers) void worker.goodbye(reason.message);
+      for (const worker of this.pool.connections) void worker.goodbye(reason.message);
     };
     const { stopGraceMs } = this.#options;
     if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, dismissAll);
@@ -140,17 +187,35 @@ export class CoordinatorSession {
   }
 
   /**
-   * Publishes an event for each connected worker, then for each worker that joins or leaves until the session ends. Stops
+   * Publishes an event for each connected worker and relay, then for each that joins or leaves until the session ends. Stops
    * the session when the last worker leaves because its engine cannot compute the network.
    * @param isUntried returns whether no worker has computed anything yet
    */
   announceWorkers(isUntried: () => boolean = () => true): void {
-    for (const worker of this.pool.workers) this.#announce(worker);
+    for (const worker of this.pool.connections) {
+      if (worker.relayed === undefined) this.#announce(worker);
+      else this.#announceRelay(worker);
+    }
     this.pool.listen({
-      joined: (worker) => this.#announce(worker),
+      joined: (worker) => {
+        if (worker.relayed === undefined) this.#announce(worker);
+      },
+      relayConnected: (relay) => this.#announceRelay(relay),
+      relayedJoined: (worker, relay) => this.#announceRelayed(worker, relay),
+      relayedEngine: ({ id, name, engine }) => this.#announceEngine({ id, name, engine }),
+      relayedLeft: ({ id, name, address }, relay, reason) => {
+        if (this.#isEnded) return;
+        const workers = this.pool.size;
+        const bytes = { bytesSent: 0, bytesReceived: 0 };
+        this.#events.publish({ type: 'worker-lost', id, name, address, reason, ...bytes, relay: relay.name, workers });
+      },
+      relayDisconnected: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
+        if (this.#isEnded) return;
+        this.#events.publish({ type: 'relay-lost', id, name, address, reason, bytesSent, bytesReceived });
+      },
       left: (worker, reason) => {
         // Workers that are disconnected at the end of the session are not lost.
-        if (this.#isEnded) return;
+        if (this.#isEnded || worker.relayed !== undefined) return;
         const { id, name, address, bytesSent, bytesReceived, networkProblem } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
@@ -178,7 +243,7 @@ export class CoordinatorSession {
       this.#isEnded = true;
       this.#endGrace();
       stopWatching();
-      await Promise.all(this.pool.workers.map((worker) => worker.goodbye(goodbye)));
+      await Promise.all(this.pool.connections.map((worker) => worker.goodbye(goodbye)));
       await this.close();
     }
   }
@@ -196,7 +261,8 @@ export class CoordinatorSession {
     if (link !== undefined && this.pool.workersOf(link.id).length >= link.maxWorkers) {
       return { tryAgainLater: `as many workers are connected by the join link as it allows (${link.maxWorkers})` };
     }
-    const refusal = this.engine.refusalOf(engines, link !== undefined);
+    const isRelay = joining.hello.relay === true;
+    const refusal = isRelay ? this.#refusalOfRelay(joining) : this.engine.refusalOf(engines, link !== undefined);
     if (refusal !== undefined) return refusal;
     const worker = this.pool.connect(
       joining,
@@ -209,20 +275,43 @@ export class CoordinatorSession {
           sample: { ...sample, receivedMs: sample.repliedMs },
         }),
     );
-    worker.send(this.#welcome(worker.id), ...this.#measuredPreprocessing(), this.#graph);
-    // Different engines give almost the same results, so an evaluation uses the first one offered without measuring it.
-    if (this.#options.kind === 'evaluation' && this.engine.fingerprint === null) {
-      this.engine.choose(engines[0].fingerprint);
+    worker.send(this.#welcome(worker.id, isRelay), ...this.#setup.welcomePayload);
+    if (!isRelay) {
+      this.#chooseFirst(engines);
+      const engine = this.engine.engineFor(engines);
+      if (engine !== undefined) worker.useEngine(engine);
     }
-    const engine = this.engine.engineFor(engines);
-    if (engine !== undefined) worker.useEngine(engine);
     this.pool.add(worker);
     return undefined;
   }
 
+  /** Chooses the engine of an evaluation: the first one offered. Engines give almost the same results. */
+  #chooseFirst([first]: readonly EngineIdentity[]): void {
+    if (this.#options.kind !== 'evaluation' || this.engine.fingerprint !== null) return;
+    this.engine.choose(first.fingerprint);
+    this.assignEngines();
+  }
+
+  #refusalOfRelay({ holder }: JoiningWorker): Refusal | undefined {
+    if (this.#setup.relays === undefined) {
+      return {
+        code: 'relay',
+        message: 'this is a relay, and relays connect only to a coordinator: give the URL of the coordinator',
+      };
+    }
+    if (holder === undefined || mayDo(holder.role, 'relay')) return undefined;
+    return { code: 'token', message: `${forbidden(holder, 'relay')}: use a relay token`, isFailure: false };
+  }
+
   /** Tells the connected workers which engine has been chosen, and dismisses those that may not stay without it. */
   assignEngines(): void {
-    for (const worker of this.pool.workers) {
+    const { fingerprint } = this.engine;
+    for (const worker of this.pool.connections) {
+      // A relay applies the rules to its own workers.
+      if (worker.relayed !== undefined) {
+        if (fingerprint !== null) worker.send({ type: 'use-engine', fingerprint });
+        continue;
+      }
       const refusal = this.engine.refusalOf(worker.offers, worker.linkId !== undefined);
       const engine = this.engine.engineFor(worker.offers);
       if (refusal !== undefined) {
@@ -234,24 +323,14 @@ export class CoordinatorSession {
     }
   }
 
-  #welcome(workerId: number): Welcome {
-    const { config, layout, store } = this.#setup;
-    return {
-      type: 'welcome',
-      workerId,
-      runId: this.id,
-      networkBytes: this.#graph.length,
-      layoutHash: layoutHash(layout),
-      config: workerConfigOf(config),
-      dataset: store.dataset,
-      stepsPerEpoch: store.stepsPerEpoch,
-      shards: [...store.shards],
-    };
-  }
-
-  #measuredPreprocessing(): Uint8Array[] {
-    const { preprocessing, dataset } = this.#setup.store;
-    return measuredArraysOf(preprocessing, dataset).map(({ values }) => littleEndianBytes(values));
+  #welcome(workerId: number, isRelay: boolean): Welcome {
+    const { welcome, relays, engine } = this.#setup;
+    const common = { ...welcome, workerId, runId: this.id };
+    if (!isRelay || relays === undefined) return common;
+    const { stragglerFactor, replicas } = relays;
+    const { engine: name, exact } = engine;
+    const { fingerprint } = this.engine;
+    return { ...common, relay: { engine: name, fingerprint, exact, stragglerFactor, replicas } };
   }
 
   #announce(worker: WorkerConnection): void {
@@ -261,8 +340,24 @@ export class CoordinatorSession {
     this.#announceEngine(worker);
   }
 
+  #announceRelay(relay: WorkerConnection): void {
+    const { id, name, address } = relay;
+    this.#events.publish({ type: 'relay-joined', id, name, address });
+    for (const worker of relay.relayed?.all ?? []) {
+      this.#announceRelayed(worker, relay);
+      this.#announceEngine(worker);
+    }
+  }
+
+  #announceRelayed({ id, name, address, offers }: RelayedWorker, relay: WorkerConnection): void {
+    this.#chooseFirst(offers);
+    const workers = this.pool.size;
+    const description = describeOffers(offers);
+    this.#events.publish({ type: 'worker-joined', id, name, address, ...description, relay: relay.name, workers });
+  }
+
   /** Publishes which engine a worker uses, once that is known. */
-  #announceEngine({ id, name, engine }: WorkerConnection): void {
+  #announceEngine({ id, name, engine }: Pick<WorkerConnection, 'id' | 'name' | 'engine'>): void {
     if (engine === undefined) return;
     this.#events.publish({ type: 'engine-assigned', id, name, ...engine });
     const expected = this.engine.fingerprint;

@@ -84,6 +84,7 @@ describe('imports', () => {
     ['inference/export', ['inference', 'shared']],
     // cli.ts is the program that worker processes run.
     ['single-node', ['single-node', 'coordinator', 'datasets', 'worker', 'shared', 'cli.ts']],
+    ['relay', ['relay', 'coordinator', 'datasets', 'worker', 'shared']],
     ['inference', ['inference', 'single-node', 'coordinator', 'datasets', 'worker', 'shared']],
   ])('of %s stay in %j', (folder, allowed) => {
     const others = importsWhere(

@@ -7,10 +7,9 @@ import { systemClock, type Clock } from '../shared/clock.js';
 import type { EngineName } from '../shared/engine-names.js';
 import { LockstepError } from '../shared/errors.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { assertEncryptedUrl, readClientTls, type ClientTlsFiles } from '../shared/protocol/client-tls.js';
-import type { OpenLink } from './connection/coordinator-link.js';
-import { linkThreadTo } from './connection/start-link-thread.js';
-import { ThreadedLink } from './connection/threaded-link.js';
+import type { ClientTlsFiles } from '../shared/protocol/client-tls.js';
+import { openComputeSession } from './compute-session.js';
+import { linkOpener } from './connection/link-opener.js';
 import { DeviceModels } from './device-models.js';
 import type { Engine, EngineSettings } from './engine.js';
 import { openEngines } from './engines/registry.js';
@@ -18,7 +17,7 @@ import { EngineSpeeds } from './measurement/engine-speeds.js';
 import { DiskSpeedCache } from './measurement/speed-cache.js';
 import type { WorkerEvents, WorkerSummary } from '../shared/worker/events.js';
 import { ReconnectingWorker } from './reconnecting-worker.js';
-import { WorkerSession, type SessionHandlers } from './session.js';
+import type { SessionHandlers } from './session.js';
 import { DiskShardCache } from './shards/disk-shard-cache.js';
 import { RunShards } from './shards/run-shards.js';
 import { noShardCache } from './shards/shard-cache.js';
@@ -104,7 +103,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     onFailure: (message) => void events.emit('measurementFailed', { message }),
   });
   const openSession = (handlers: SessionHandlers) =>
-    new WorkerSession({ name, token }, openLink, { devices, speeds }, shards, handlers);
+    openComputeSession({ name, token }, openLink, { devices, speeds }, shards, handlers);
   const worker = new ReconnectingWorker(openSession, { url, reconnectTimeoutMs, clock }, events);
 
   async function runAndClose(): Promise<WorkerSummary> {
@@ -125,24 +124,5 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     events,
     done,
     stop: (reason) => worker.stop(reason),
-  };
-}
-
-/** Returns a function that opens connections. Throws `bad-option` if the TLS files cannot be used. */
-async function linkOpener(url: string, options: WorkerOptions, clock: Clock): Promise<OpenLink> {
-  let tls = readClientTls(options);
-  assertEncryptedUrl(tls, url);
-  // Normally only the connection thread needs ws and Node's HTTP modules, which take long to load.
-  const direct = options.connectionThread === false ? await import('./connection/socket-link.js') : undefined;
-  return (handlers) => {
-    try {
-      // Read the files again for each connection, because the certificates may have been renewed.
-      tls = readClientTls(options);
-    } catch {
-      // Files may be missing or inconsistent during a renewal: keep using the previous ones.
-    }
-    return direct
-      ? new direct.SocketLink(url, handlers, clock, tls)
-      : new ThreadedLink(linkThreadTo(url, tls), handlers);
   };
 }

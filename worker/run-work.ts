@@ -6,7 +6,7 @@ import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { PartialSumFormat } from '../shared/encoding/partial-sum.js';
 import { loadUpdateModule } from '../shared/optimizer/load-update-module.js';
-import { encodeFrame, OutgoingFrame } from '../shared/protocol/frame.js';
+import { encodeFrame } from '../shared/protocol/frame.js';
 import { ownMemoryOf } from '../shared/protocol/own-memory.js';
 import {
   maxCoordinatorMessageBytes,
@@ -24,6 +24,7 @@ import { LocalSteps } from './computation/local-steps.js';
 import { SliceComputer } from './computation/slice-computer.js';
 import { SliceImages, type ReadShard } from './computation/slice-images.js';
 import type { CoordinatorLink } from './connection/coordinator-link.js';
+import { OutgoingFrames } from './connection/outgoing-frames.js';
 import type { DeviceModels, ModelSpec } from './device-models.js';
 import { loadRoundingKernels } from './encoding/rounding-kernels.js';
 import { SliceEncoder } from './encoding/slice-encoder.js';
@@ -32,6 +33,7 @@ import { HeldWeights, type Weights } from './held-weights.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { PhaseTimer } from './phase-timer.js';
 import type { RunShards } from './shards/run-shards.js';
+import type { SessionWork } from './session.js';
 import { ShardClient } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
@@ -49,7 +51,7 @@ export interface RunWorkHandlers {
   onFailure: (error: unknown) => void;
 }
 
-export class RunWork {
+export class RunWork implements SessionWork {
   readonly shards: ShardClient;
   readonly maxMessageBytes: number;
   readonly #run: Welcome;
@@ -62,8 +64,7 @@ export class RunWork {
   #queue: WorkQueue<SliceComputer> | undefined;
   /** Settles when the engines have been measured. */
   #measured: Promise<void> = Promise.resolve();
-  /** Frames that have been sent and can be reused. */
-  readonly #sentFrames: OutgoingFrame[] = [];
+  readonly #frames = new OutgoingFrames();
   readonly #timer = new PhaseTimer();
   readonly #readShard: ReadShard = (split, index) => this.shards.recordsOf(split, index);
   readonly #weights: HeldWeights;
@@ -246,7 +247,7 @@ export class RunWork {
     const { step, ranges, timed } = request;
     const startedMs = machineMs();
     const format = new PartialSumFormat(this.#spec.layout, this.#run.config.encoding, scales !== undefined);
-    const frame = this.#takeFrame(format.payloadFloats(range.count), range.count);
+    const frame = this.#frames.take(format.payloadFloats(range.count), range.count);
     const payload = format.viewsOf(frame.payload, range.count);
     const { times, ...sums } = await (scales === undefined
       ? computer.sumRange(step, range, payload)
@@ -262,17 +263,12 @@ export class RunWork {
     const sent = this.#timer.sending();
     this.#link.send(sealed, () => {
       sent();
-      this.#sentFrames.push(frame);
+      this.#frames.giveBack(frame);
       // The next step most likely has the same ranges. Prepare it only after sending, because the whole run may be
       // waiting for this partial sum.
       if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(computer.roundEnd(step), ranges);
     });
     this.#handlers.onProgress({ step: computer.roundEnd(step) - 1, images: sums.sampleCount, slices: range.count });
-  }
-
-  #takeFrame(payloadFloats: number, headerItems: number): OutgoingFrame {
-    const index = this.#sentFrames.findIndex(({ payload }) => payload.length === payloadFloats);
-    return index === -1 ? new OutgoingFrame(payloadFloats, headerItems) : this.#sentFrames.splice(index, 1)[0];
   }
 
   /** Prepares for a step: does the part of the work that does not depend on the weights. */

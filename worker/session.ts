@@ -6,19 +6,63 @@ import {
   maxCachedShards,
   parseCoordinatorMessage,
   protocolVersion,
+  type ComputeMessage,
   type CoordinatorMessage,
+  type EvaluateMessage,
   type Hello,
+  type PublishedWeightsMessage,
+  type WeightsDifferenceMessage,
   type Welcome,
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
-import { RunWork, type RunEngines, type RunWorkHandlers } from './run-work.js';
-import type { RunShards } from './shards/run-shards.js';
+import type { ModelSpec } from './device-models.js';
 import { readWelcome } from './welcome.js';
+import type { RunWorkHandlers } from './run-work.js';
+import type { ShardClient } from './shards/shard-client.js';
 
-/** Fields of the hello that identify the worker. */
-export type WorkerIdentity = Pick<Hello, 'name' | 'token'>;
+/** What a worker says about itself in its hello. */
+export type WorkerIdentity = Pick<Hello, 'name' | 'token' | 'engines' | 'cachedShards' | 'relay'>;
+
+/** Work for one run on one connection: computing, or passing on what the coordinator asks for. */
+export interface SessionWork {
+  readonly shards: ShardClient;
+  readonly maxMessageBytes: number;
+  measure(fingerprints: string[]): void;
+  useEngine(fingerprint: string): void;
+  /** @param frame the whole message, of which the payload is a part */
+  receiveWeights(step: number, payload: Uint8Array, frame: Uint8Array): void;
+  receivePublished(message: PublishedWeightsMessage, payload: Uint8Array, frame: Uint8Array): void;
+  receiveDifference(message: WeightsDifferenceMessage, payload: Uint8Array, frame: Uint8Array): void;
+  compute(request: ComputeMessage): void;
+  evaluate(request: EvaluateMessage): void;
+  /** Called when the connection has closed. Resolves when all work has ended. */
+  abandon(): Promise<void>;
+}
+
+/** A run that a session has joined. */
+export interface JoinedRun {
+  welcome: Welcome;
+  /** Payload of the welcome. */
+  payload: Uint8Array;
+  spec: ModelSpec;
+}
+
+/** What work does to the session that it belongs to. */
+export interface WorkControls {
+  /** Ends the session because of an error. */
+  fail: (error: unknown) => void;
+  /** Leaves the run, and joins it again. */
+  rejoin: (reason: string) => void;
+}
+
+export type StartWork = (
+  run: JoinedRun,
+  link: CoordinatorLink,
+  handlers: SessionHandlers,
+  controls: WorkControls,
+) => SessionWork;
 
 export interface SessionHandlers {
   /** @param network name of the network */
@@ -39,7 +83,7 @@ export type SessionEnd =
 type State =
   /** Connecting, then waiting for the answer to the hello. */
   | { phase: 'joining' }
-  | { phase: 'working'; work: RunWork }
+  | { phase: 'working'; work: SessionWork }
   /** The coordinator violated the protocol; waiting for the connection to close. */
   | { phase: 'closing'; reason: string }
   /** The outcome of the session is decided; the connection is closing or closed. */
@@ -48,24 +92,21 @@ type State =
 export class WorkerSession {
   /** Resolves when the connection has closed and all work has ended, so that the next session can use the model. */
   readonly ended: Promise<SessionEnd>;
-  readonly #identity: WorkerIdentity;
-  readonly #engines: RunEngines;
-  readonly #shards: RunShards;
+  readonly #identify: () => Promise<WorkerIdentity>;
+  readonly #startWork: StartWork;
   readonly #handlers: SessionHandlers;
   #link!: CoordinatorLink;
   #state: State = { phase: 'joining' };
   #workAbandoned = Promise.resolve();
 
   constructor(
-    identity: WorkerIdentity,
+    identify: () => Promise<WorkerIdentity>,
     openLink: OpenLink,
-    engines: RunEngines,
-    shards: RunShards,
+    startWork: StartWork,
     handlers: SessionHandlers,
   ) {
-    this.#identity = identity;
-    this.#engines = engines;
-    this.#shards = shards;
+    this.#identify = identify;
+    this.#startWork = startWork;
     this.#handlers = handlers;
     this.ended = new Promise((resolve) => {
       this.#link = openLink({
@@ -78,16 +119,20 @@ export class WorkerSession {
 
   /** Leaves the run and closes the connection. The coordinator reassigns the work. */
   stop(reason: string): void {
+    this.#leave(reason, { type: 'goodbye', reason });
+  }
+
+  #leave(reason: string, end: SessionEnd): void {
     if (this.#state.phase === 'ended') return;
     this.#send({ type: 'leave', reason });
-    this.#end({ type: 'goodbye', reason });
+    this.#end(end);
   }
 
   async #sendHello(): Promise<void> {
     try {
-      const cachedShards = (await this.#shards.list()).slice(0, maxCachedShards);
-      const engines = this.#engines.devices.offers;
-      this.#send({ type: 'hello', protocolVersion, lockstepVersion, ...this.#identity, engines, cachedShards });
+      const identity = await this.#identify();
+      const cachedShards = identity.cachedShards.slice(0, maxCachedShards);
+      this.#send({ type: 'hello', protocolVersion, lockstepVersion, ...identity, cachedShards });
     } catch (error) {
       this.#fail(error);
     }
@@ -103,7 +148,7 @@ export class WorkerSession {
           if (bytes.length > state.work.maxMessageBytes) {
             throw new ProtocolError(`a message of ${bytes.length} bytes is too long for this model`);
           }
-          return this.#work(state.work, ...decode(bytes));
+          return this.#work(state.work, bytes, ...decode(bytes));
         case 'closing':
         case 'ended':
           return;
@@ -117,18 +162,17 @@ export class WorkerSession {
 
   /** Handles the answer to the hello. */
   #join(message: CoordinatorMessage, payload: Uint8Array): void {
-    if (message.type === 'welcome') this.#startWork(message, payload);
+    if (message.type === 'welcome') this.#begin(message, payload);
     else if (message.type === 'refusal' || message.type === 'goodbye') this.#end(message);
     else throw new ProtocolError(`${message.type} arrived before the welcome`);
   }
 
-  #startWork(welcome: Welcome, payload: Uint8Array): void {
+  #begin(welcome: Welcome, payload: Uint8Array): void {
     const { heartbeatInterval, heartbeatTimeout } = welcome.config;
     const spec = readWelcome(welcome, payload);
-    const work = new RunWork(welcome, spec, this.#engines, this.#shards, this.#link, {
-      onEngine: this.#handlers.onEngine,
-      onProgress: this.#handlers.onProgress,
-      onFailure: (error) => this.#fail(error),
+    const work = this.#startWork({ welcome, payload, spec }, this.#link, this.#handlers, {
+      fail: (error) => this.#fail(error),
+      rejoin: (reason) => this.#leave(reason, { type: 'lost', reason, isFinal: false }),
     });
     this.#enter({ phase: 'working', work });
     this.#link.startHeartbeat({
@@ -139,18 +183,18 @@ export class WorkerSession {
     this.#handlers.onWelcome(welcome, spec.layout.graph.name);
   }
 
-  #work(work: RunWork, message: CoordinatorMessage, payload: Uint8Array): void {
+  #work(work: SessionWork, bytes: Uint8Array, message: CoordinatorMessage, payload: Uint8Array): void {
     switch (message.type) {
       case 'measure':
         return work.measure(message.fingerprints);
       case 'use-engine':
         return work.useEngine(message.fingerprint);
       case 'weights':
-        return work.receiveWeights(message.step, payload);
+        return work.receiveWeights(message.step, payload, bytes);
       case 'published-weights':
-        return work.receivePublished(message, payload);
+        return work.receivePublished(message, payload, bytes);
       case 'weights-difference':
-        return work.receiveDifference(message, payload);
+        return work.receiveDifference(message, payload, bytes);
       case 'compute':
         return work.compute(message);
       case 'evaluate':

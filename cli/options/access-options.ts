@@ -15,6 +15,12 @@ import { wholeNumberOption } from './number-options.js';
 
 type TokenOptionValues = Pick<AccessOptions, 'token' | 'tokenFile'>;
 
+const tokenLine =
+  'NAME ROLE TOKEN, where ROLE is worker (joins), relay (joins as a worker or a relay), viewer (reads the status), operator ' +
+  '(also controls the run) or owner (all rights)';
+const caDescription = "CA certificates to trust for the coordinator's certificate, instead of the system's";
+const clientCaDescription = 'require a client certificate signed by this CA';
+
 /** Adds options for the token and TLS to a command that connects to a coordinator. */
 export function addClientAccessOptions(command: Command): Command {
   return addTokenOptions(
@@ -23,7 +29,7 @@ export function addClientAccessOptions(command: Command): Command {
     'file that contains the token',
   )
     .optionsGroup('TLS (wss:// and https:// URLs; PEM files):')
-    .option('--tls-ca <FILE>', "CA certificates to trust for the coordinator's certificate, instead of the system's")
+    .option('--tls-ca <FILE>', caDescription)
     .option('--tls-cert <FILE>', 'client certificate, for a coordinator that requires one')
     .option('--tls-key <FILE>', 'private key of --tls-cert');
 }
@@ -33,8 +39,7 @@ export function addServerTokenOptions(command: Command): Command {
   return addTokenOptions(
     command,
     'access token with all rights: joining as a worker, reading the status and controlling the run',
-    'file with one access token per line: NAME ROLE TOKEN, where ROLE is worker (joins), viewer (reads the status), operator ' +
-      '(also controls the run) or owner (all rights)',
+    `file with one access token per line: ${tokenLine}`,
   );
 }
 
@@ -44,18 +49,42 @@ export function addServerAccessOptions(command: Command): Command {
     .optionsGroup('TLS (PEM files):')
     .option('--tls-cert <FILE>', 'serve TLS (wss, https) with this certificate; reloaded when the file changes')
     .option('--tls-key <FILE>', 'private key of --tls-cert')
-    .option('--tls-client-ca <FILE>', 'require a client certificate signed by this CA');
+    .option('--tls-client-ca <FILE>', clientCaDescription);
+}
+
+/** Adds options for tokens and TLS to a command that listens for workers and connects to a coordinator. */
+export function addRelayAccessOptions(command: Command): Command {
+  return command
+    .optionsGroup('Access:')
+    .addOption(
+      tokenOption(
+        "the relay's access token for the coordinator, of the role relay or owner; workers must present it to the relay, unless " +
+          '--token-file is given',
+      ),
+    )
+    .option('--token-file <FILE>', `file with the access tokens of the relay's workers, one per line: ${tokenLine}`)
+    .optionsGroup('TLS (PEM files):')
+    .option('--tls-ca <FILE>', caDescription)
+    .option(
+      '--tls-cert <FILE>',
+      'serve TLS (wss) with this certificate, and present it to a coordinator that requires one; reloaded when the file changes',
+    )
+    .option('--tls-key <FILE>', 'private key of --tls-cert')
+    .option('--tls-client-ca <FILE>', clientCaDescription);
 }
 
 function addTokenOptions(command: Command, token: string, tokenFile: string): Command {
   return command
     .optionsGroup('Access:')
-    .addOption(
-      new Option('--token <TOKEN>', `${token} (prefer LOCKSTEP_TOKEN: other users can see command-line arguments)`).env(
-        'LOCKSTEP_TOKEN',
-      ),
-    )
+    .addOption(tokenOption(token))
     .option('--token-file <FILE>', `${tokenFile} (overrides LOCKSTEP_TOKEN)`);
+}
+
+function tokenOption(description: string): Option {
+  return new Option(
+    '--token <TOKEN>',
+    `${description} (prefer LOCKSTEP_TOKEN: other users can see command-line arguments)`,
+  ).env('LOCKSTEP_TOKEN');
 }
 
 export function waitTimeoutOption(description: string): Option {
@@ -113,15 +142,27 @@ function readTokenOptions(command: Command): TokenOptionValues {
     if (tokenFile !== undefined) {
       throw new LockstepError('bad-option', `--token and --token-file ${tokenFile} are both given: give only one`);
     }
-    // Hides the token from the process list, which every user of the machine can read: Node.js overwrites the arguments
-    // in memory with the title.
-    process.title = `lockstep ${command.name()}`;
-    if (!quiet) {
-      process.stderr.write(
-        'lockstep: warning: --token was visible in the process list to other users of this machine: use LOCKSTEP_TOKEN or ' +
-          '--token-file\n',
-      );
-    }
+    hideToken(command.name(), quiet === true);
   }
   return { token, tokenFile };
+}
+
+/** Returns the tokens of a relay: its own, and the file of those that its workers present. */
+export function readRelayTokens(command: Command): TokenOptionValues {
+  const { token, tokenFile, quiet } = command.opts<TokenOptionValues & { quiet?: true }>();
+  if (command.getOptionValueSource('token') === 'cli') hideToken(command.name(), quiet === true);
+  return { token, tokenFile };
+}
+
+/**
+ * Hides the token from the process list, which every user of the machine can read: Node.js overwrites the arguments in
+ * memory with the title.
+ */
+function hideToken(command: string, isQuiet: boolean): void {
+  process.title = `lockstep ${command}`;
+  if (isQuiet) return;
+  process.stderr.write(
+    'lockstep: warning: --token was visible in the process list to other users of this machine: use LOCKSTEP_TOKEN or ' +
+      '--token-file\n',
+  );
 }

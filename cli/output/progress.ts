@@ -51,6 +51,8 @@ function showEvents({ events, totalSteps }: Coordinator, printer: RateLimitedPri
   events.on('partial-weights', (event) => printer.warning(partialWeightsLine(event)));
   events.on('waiting', ({ workers, needed }) => printer.line(`waiting for workers: ${workers} of ${needed} connected`));
   events.on('worker-joined', (event) => printer.line(joinedLine(event)));
+  events.on('relay-joined', ({ name }) => printer.line(`relay ${name} connected`));
+  events.on('relay-lost', ({ name, reason }) => printer.line(`relay ${name} disconnected (${reason})`));
   events.on('measuring-engines', ({ engines, workers }) =>
     printer.line(`measuring ${engines.join(', ')} on ${formatCount(workers, 'worker')}`),
   );
@@ -117,8 +119,14 @@ class EpochMeans {
   }
 }
 
-export function joinedLine({ name, fingerprint, workers }: { name: string; fingerprint: string; workers: number }) {
-  return `${name} joined (${fingerprint}), ${formatCount(workers, 'worker')} now`;
+export function joinedLine({
+  name,
+  fingerprint,
+  relay,
+  workers,
+}: Pick<RunEventOf<'worker-joined'>, 'name' | 'fingerprint' | 'relay' | 'workers'>): string {
+  const place = relay === undefined ? '' : ` behind ${relay}`;
+  return `${name} joined${place} (${fingerprint}), ${formatCount(workers, 'worker')} now`;
 }
 
 /** Tells which engine was chosen and, if the workers measured several, why. */

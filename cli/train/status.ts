@@ -1,5 +1,6 @@
 // lockstep status: shows what a running coordinator is doing.
 import type { Command } from 'commander';
+import { computes } from '../../shared/monitoring/computing-workers.js';
 import type { RunStatus } from '../../shared/monitoring/run-status.js';
 import { visible } from '../../shared/visible-text.js';
 import { addStatusCommand } from '../client/status-command.js';
@@ -13,7 +14,7 @@ export function configure(command: Command): void {
 }
 
 function describeRun({ lockstepVersion, time, run, workers }: RunStatus): string[] {
-  const connected = workers.filter(({ state }) => state !== 'lost').length;
+  const connected = workers.filter(computes).length;
   const durationSince = (from: string) => formatDuration(Date.parse(time) - Date.parse(from));
   const needed = run.phase === 'waiting' ? ` of ${run.workersNeeded} needed` : '';
   const { checkpoint } = run;

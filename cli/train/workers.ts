@@ -8,7 +8,10 @@ import { formatTable } from '../output/table.js';
 
 export function configure(command: Command): void {
   addStatusCommand(
-    command.description('List the workers of a running coordinator, with their speed and how they spend their time.'),
+    command.description(
+      'List the workers of a running coordinator, with their speed and how they spend their time. Workers behind a relay are ' +
+        'indented below it.',
+    ),
     describeWorkers,
   );
 }
@@ -18,13 +21,17 @@ const share = (name: TimeShare) => (worker: WorkerStatus) =>
   worker.timeShares === null ? '-' : formatPercent(worker.timeShares[name]);
 
 const columns: readonly { title: string; of: (worker: WorkerStatus) => string; isNumber?: true }[] = [
-  { title: 'name', of: ({ name }) => name },
+  { title: 'name', of: ({ name, relay }) => (relay === null ? name : `  ${name}`) },
   { title: 'state', of: ({ state }) => state },
   { title: 'engine', of: ({ engine }) => engine },
   { title: 'device', of: ({ device }) => device },
   { title: 'slices', of: ({ slices }) => slices.join(',') || '-' },
   { title: 'shards', of: ({ shards }) => shards.join(',') || '-' },
-  { title: 'images/s', of: ({ imagesPerSecond }) => imagesPerSecond.toFixed(0), isNumber: true },
+  {
+    title: 'images/s',
+    of: ({ imagesPerSecond, relay }) => (relay === null ? imagesPerSecond.toFixed(0) : '-'),
+    isNumber: true,
+  },
   { title: 'compute', of: share('compute'), isNumber: true },
   { title: 'network', of: share('network'), isNumber: true },
   { title: 'waiting', of: share('waiting'), isNumber: true },

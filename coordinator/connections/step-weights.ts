@@ -38,9 +38,6 @@ export class WeightsEncoder {
   #latest: SharedFrame[] = [];
   /** Earlier frames. Their memory is used again once all sockets have sent them. */
   #earlier: SharedFrame[] = [];
-  #step = -1;
-  /** Step of the weights that were encoded before the latest ones. */
-  #previousStep = -1;
 
   /**
    * Returns the weights as frames, each of which is encoded when it is first needed. They are valid until all their sends
@@ -55,8 +52,6 @@ export class WeightsEncoder {
   ): StepWeights {
     this.#earlier.push(...this.#latest);
     this.#latest = [];
-    if (step !== this.#step) [this.#previousStep, this.#step] = [this.#step, step];
-    const fromStep = this.#previousStep;
     const statistics = littleEndianBytes(movingStatistics);
     const gradientScales = published?.gradientScales;
     const scales = gradientScales === undefined ? [] : [littleEndianBytes(gradientScales)];
@@ -73,6 +68,7 @@ export class WeightsEncoder {
       once(() => {
         const differenceScales = littleEndianBytes(difference.scales);
         const integers = new Uint8Array(difference.integers.buffer);
+        const { fromStep } = difference;
         return this.#frame(
           { type: 'weights-difference', step, fromStep },
           differenceScales,
@@ -87,7 +83,7 @@ export class WeightsEncoder {
       gradientScales,
       frameFor(kind, heldStep) {
         if (kind === 'own') return own();
-        return change !== undefined && heldStep >= 0 && heldStep === fromStep ? change() : whole();
+        return change !== undefined && heldStep === difference?.fromStep ? change() : whole();
       },
     };
   }

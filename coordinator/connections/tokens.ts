@@ -4,15 +4,21 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { LockstepError } from '../../shared/errors.js';
 
 /** Actions that a role can allow, with their descriptions for error messages. */
-const actions = { join: 'join as a worker', read: 'read the status', operate: 'control the run' };
+const actions = {
+  join: 'join as a worker',
+  relay: 'join as a relay',
+  read: 'read the status',
+  operate: 'control the run',
+};
 export type Action = keyof typeof actions;
 
 /** Actions by role. A small run needs only the owner's token. */
 const permissions = {
   worker: ['join'],
+  relay: ['join', 'relay'],
   viewer: ['read'],
   operator: ['read', 'operate'],
-  owner: ['join', 'read', 'operate'],
+  owner: ['join', 'relay', 'read', 'operate'],
 } as const satisfies Record<string, readonly Action[]>;
 
 export type Role = keyof typeof permissions;

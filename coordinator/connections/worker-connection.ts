@@ -4,7 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
-import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import { describeOffers, type EngineIdentity } from '../../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../../shared/protocol/frame.js';
 import { HeartbeatExchange } from '../../shared/protocol/heartbeats/exchange.js';
 import {
@@ -15,13 +15,17 @@ import {
   type GradientMessage,
   type MeasurementMessage,
   type RefusalCode,
+  type RelayedWorkerLeftMessage,
+  type RelayedWorkerMessage,
   type Shard,
   type TimingMessage,
 } from '../../shared/protocol/messages.js';
-import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
+import { assertGradientCounts } from './gradient-counts.js';
 import type { JoiningWorker } from './handshake.js';
 import type { Records } from '../../shared/dataset/records.js';
+import { RelayedWorkers, type RelayedHandlers } from './relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
 import type { StepWeights, WeightsKind } from './step-weights.js';
 
@@ -47,7 +51,7 @@ export interface ConnectionSettings {
   clock: Clock;
 }
 
-export interface ConnectionHandlers {
+export interface ConnectionHandlers extends RelayedHandlers {
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
   /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
@@ -73,8 +77,9 @@ export class WorkerConnection implements WorkerView {
   readonly address: string;
   /** Id of the join link that the worker joined with; undefined if it presented another token or none. */
   readonly linkId: string | undefined;
-  /** Engines that the worker offers, in its order of preference. */
-  readonly offers: readonly EngineIdentity[];
+  /** The workers that compute behind this relay; undefined if this is an ordinary worker. */
+  readonly relayed: RelayedWorkers | undefined;
+  readonly #offers: readonly EngineIdentity[];
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
@@ -97,14 +102,21 @@ export class WorkerConnection implements WorkerView {
   readonly #shards: ShardSender;
   readonly #heartbeats: HeartbeatExchange;
 
-  constructor(id: number, joining: JoiningWorker, settings: ConnectionSettings, handlers: ConnectionHandlers) {
+  /** @param nextId returns an ID that no other worker has */
+  constructor(
+    nextId: () => number,
+    joining: JoiningWorker,
+    settings: ConnectionSettings,
+    handlers: ConnectionHandlers,
+  ) {
     const { socket, transport, hello, holder, address, failed } = joining;
     const { clock, heartbeatIntervalMs, heartbeatTimeoutMs } = settings;
-    this.id = id;
+    this.id = nextId();
     this.name = hello.name;
     this.address = address;
     this.linkId = holder?.link?.id;
-    this.offers = hello.engines;
+    this.relayed = hello.relay === true ? new RelayedWorkers(nextId) : undefined;
+    this.#offers = hello.engines;
     this.#socket = socket;
     this.#settings = settings;
     this.#handlers = handlers;
@@ -140,6 +152,16 @@ export class WorkerConnection implements WorkerView {
     });
   }
 
+  /** Number of workers that compute at the other end of the connection: 1, or the workers behind a relay. */
+  get parallelism(): number {
+    return this.relayed?.size ?? 1;
+  }
+
+  /** Engines that the worker offers, in its order of preference, or those that the workers behind a relay offer. */
+  get offers(): readonly EngineIdentity[] {
+    return this.relayed?.offers ?? this.#offers;
+  }
+
   /** The engine that the worker uses; undefined until the coordinator has chosen it. */
   get engine(): EngineIdentity | undefined {
     return this.#engine;
@@ -148,9 +170,7 @@ export class WorkerConnection implements WorkerView {
   /** Describes the worker's engine or, until it has been chosen, the engines that the worker offers. */
   get engineDescription(): EngineIdentity {
     if (this.#engine !== undefined) return this.#engine;
-    if (this.offers.length === 1) return this.offers[0];
-    const fingerprint = this.offers.map((offer) => offer.fingerprint).join(' or ');
-    return { engine: 'auto', fingerprint, device: this.offers[0].device };
+    return this.relayed?.description ?? describeOffers(this.offers);
   }
 
   get bytesSent(): number {
@@ -318,6 +338,9 @@ export class WorkerConnection implements WorkerView {
         return;
       case 'failure':
         return this.#failed(message);
+      case 'relayed-worker':
+      case 'relayed-worker-left':
+        return this.#handleRelayed(message);
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
       case 'heartbeat':
@@ -327,6 +350,14 @@ export class WorkerConnection implements WorkerView {
       default:
         message satisfies never;
     }
+  }
+
+  #handleRelayed(message: RelayedWorkerMessage | RelayedWorkerLeftMessage): void {
+    const { type } = message;
+    if (this.relayed === undefined) throw new ProtocolError(`a worker that is not a relay sent a ${type}`);
+    const notify = this.relayed.handle(message, this.#handlers);
+    this.load.speed.parallelism = Math.max(1, this.parallelism);
+    notify();
   }
 
   #failed({ code, message }: FailureMessage): void {
@@ -340,7 +371,8 @@ export class WorkerConnection implements WorkerView {
     if (!this.#isMeasuring) throw new ProtocolError('a worker sent a measurement that was not requested');
     this.#isMeasuring = false;
     const unknown = speeds.find((speed) => !this.offers.some((offer) => offer.fingerprint === speed.fingerprint));
-    if (unknown !== undefined) {
+    // A relay may have lost the worker that measured this engine.
+    if (unknown !== undefined && this.relayed === undefined) {
       throw new ProtocolError(`a worker measured ${unknown.fingerprint}, which it does not offer`);
     }
     return new Map(speeds.map(({ fingerprint, imagesPerSecond }) => [fingerprint, imagesPerSecond]));
@@ -355,28 +387,12 @@ export class WorkerConnection implements WorkerView {
     throw new ProtocolError(`a worker answered step ${step}, which it had not been assigned`);
   }
 
-  /**
-   * Checks the reported counts: the gradient sum is divided by the number of images, so a wrong count would scale the
-   * gradient of the whole step.
-   */
   #checkGradient(message: GradientMessage): void {
     this.#checkStep(message);
-    const { step, range, sampleCount, slices, phases } = message;
-    const { clock } = this.#settings;
-    const imagesPerSlice = this.#settings.imagesPerSlice(step);
-    const images = range.count * imagesPerSlice;
-    if (sampleCount !== images || slices.length !== range.count) {
-      throw new ProtocolError(
-        `the gradient of ${describeRange(range)} covers ${images} images in ${range.count} slices, but the worker reports ` +
-          `${sampleCount} images in ${slices.length}`,
-      );
-    }
-    const wrong = slices.findIndex(({ correctCount }) => correctCount > imagesPerSlice);
-    if (wrong >= 0) {
-      const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
-      throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
-    }
+    const { step, sampleCount, phases } = message;
+    const { imagesPerSlice, clock } = this.#settings;
+    assertGradientCounts(message, imagesPerSlice(step));
     const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
-    this.load.rangeAnswered(step, images, computeMs, clock.now());
+    this.load.rangeAnswered(step, sampleCount, computeMs, clock.now());
   }
 }

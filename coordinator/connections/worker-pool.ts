@@ -4,6 +4,7 @@ import { LockstepError } from '../../shared/errors.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { ownMemoryOf } from '../../shared/protocol/own-memory.js';
 import type { JoiningWorker } from './handshake.js';
+import type { RelayedWorker } from './relayed-workers.js';
 import {
   WorkerConnection,
   type AnswerMessage,
@@ -20,9 +21,19 @@ export interface PoolListener {
   measured?: (worker: WorkerConnection, speeds: ReadonlyMap<string, number>) => void;
   /** Called when a worker has received a shard. */
   shardHeld?: (worker: WorkerConnection) => void;
+  /** Called when a relay has connected. It joins, like a worker, with the first worker that computes behind it. */
+  relayConnected?: (relay: WorkerConnection) => void;
+  /** Called when the connection of a relay has closed. */
+  relayDisconnected?: (relay: WorkerConnection, reason: string) => void;
+  relayedJoined?: (worker: RelayedWorker, relay: WorkerConnection) => void;
+  relayedLeft?: (worker: RelayedWorker, relay: WorkerConnection, reason: string) => void;
+  /** Called when a worker behind a relay has been told which engine to use. */
+  relayedEngine?: (worker: RelayedWorker, relay: WorkerConnection) => void;
 }
 
 export class WorkerPool {
+  /** All connections, including those of relays without workers. */
+  readonly #connections = new Map<number, WorkerConnection>();
   readonly #workers = new Map<number, WorkerConnection>();
   readonly #listeners = new Set<PoolListener>();
   readonly #memory = new MessageMemory();
@@ -30,18 +41,25 @@ export class WorkerPool {
   #handledMemory: ArrayBuffer[] = [];
   #lastId = 0;
 
-  /** Connected workers, in the order in which they joined. */
+  /** Connected workers, and relays with workers, in the order in which they joined. */
   get workers(): readonly WorkerConnection[] {
     return [...this.#workers.values()];
   }
 
+  /** Connected workers and relays, including relays without workers. */
+  get connections(): readonly WorkerConnection[] {
+    return [...this.#connections.values()];
+  }
+
+  /** Number of workers that compute, including those behind relays. */
   get size(): number {
-    return this.#workers.size;
+    return this.workers.reduce((sum, { parallelism }) => sum + parallelism, 0);
   }
 
   /** Total bytes sent to and received from the connected workers. */
   get bytes(): { sent: number; received: number } {
-    const sum = (key: 'bytesSent' | 'bytesReceived') => this.workers.reduce((bytes, worker) => bytes + worker[key], 0);
+    const sum = (key: 'bytesSent' | 'bytesReceived') =>
+      this.connections.reduce((bytes, worker) => bytes + worker[key], 0);
     return { sent: sum('bytesSent'), received: sum('bytesReceived') };
   }
 
@@ -67,7 +85,7 @@ export class WorkerPool {
     onTiming: ConnectionHandlers['onTiming'] = () => undefined,
     onClockSample: ConnectionHandlers['onClockSample'] = () => undefined,
   ): WorkerConnection {
-    const worker: WorkerConnection = new WorkerConnection(++this.#lastId, joining, settings, {
+    const worker: WorkerConnection = new WorkerConnection(() => ++this.#lastId, joining, settings, {
       onTiming,
       onClockSample,
       onAnswer: (message, payload) => {
@@ -78,6 +96,17 @@ export class WorkerPool {
       },
       onShardHeld: () => {
         for (const listener of this.#listeners) listener.shardHeld?.(worker);
+      },
+      onRelayed: (relayed, isNew) => {
+        if (!this.#workers.has(worker.id)) this.#join(worker);
+        for (const listener of this.#listeners) {
+          if (isNew) listener.relayedJoined?.(relayed, worker);
+          if (relayed.engine !== undefined) listener.relayedEngine?.(relayed, worker);
+        }
+      },
+      onRelayedLeft: (relayed, reason) => {
+        for (const listener of this.#listeners) listener.relayedLeft?.(relayed, worker, reason);
+        if (worker.parallelism === 0) this.#leave(worker, 'no worker computes behind this relay');
       },
       onHandled: (message) => {
         const memory = ownMemoryOf(message);
@@ -99,11 +128,27 @@ export class WorkerPool {
   }
 
   add(worker: WorkerConnection): void {
+    this.#connections.set(worker.id, worker);
+    if (worker.relayed === undefined) this.#join(worker);
+    else for (const listener of this.#listeners) listener.relayConnected?.(worker);
+  }
+
+  remove(worker: WorkerConnection, reason: string): void {
+    if (!this.#connections.delete(worker.id)) return;
+    this.#leave(worker, reason);
+    if (worker.relayed === undefined) return;
+    for (const listener of this.#listeners) {
+      for (const relayed of worker.relayed.all) listener.relayedLeft?.(relayed, worker, reason);
+      listener.relayDisconnected?.(worker, reason);
+    }
+  }
+
+  #join(worker: WorkerConnection): void {
     this.#workers.set(worker.id, worker);
     for (const listener of this.#listeners) listener.joined?.(worker);
   }
 
-  remove(worker: WorkerConnection, reason: string): void {
+  #leave(worker: WorkerConnection, reason: string): void {
     if (!this.#workers.delete(worker.id)) return;
     for (const listener of this.#listeners) listener.left?.(worker, reason);
   }

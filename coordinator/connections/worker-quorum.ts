@@ -29,7 +29,7 @@ export class WorkerQuorum {
     this.#timeoutMs = timeoutMs;
     this.#handlers = handlers;
     const check = () => this.#check();
-    this.#stopListening = pool.listen({ joined: check, left: check });
+    this.#stopListening = pool.listen({ joined: check, left: check, relayedJoined: check, relayedLeft: check });
   }
 
   /** Number of workers needed; the run waits while fewer are connected. */
@@ -56,11 +56,10 @@ export class WorkerQuorum {
         action();
       };
       const onAbort = () => settle(() => reject(interruption(signal)));
-      const stopListening = this.#pool.listen({
-        joined: () => {
-          if (this.#pool.size >= this.#needed) settle(resolve);
-        },
-      });
+      const joined = () => {
+        if (this.#pool.size >= this.#needed) settle(resolve);
+      };
+      const stopListening = this.#pool.listen({ joined, relayedJoined: joined });
       signal.addEventListener('abort', onAbort);
     });
   }

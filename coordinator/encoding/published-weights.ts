@@ -9,8 +9,10 @@ import { gradientScalesAfter } from './gradient-scales.js';
 const toNearest = 1.5 * 2 ** 52;
 const smallestFloat32 = 2 ** -149;
 
-/** What was added to the published weights in a step. */
+/** What was last added to the published weights. */
 export interface WeightsDifference {
+  /** Step of the weights before. */
+  fromStep: number;
   /** One value per array. */
   scales: Float32Array;
   /** Multiples of the scales, one per weight. */
@@ -50,13 +52,19 @@ export class PublishedWeights implements PublishedState {
 
   /**
    * Moves the published weights toward the coordinator's own after an update.
+   * @param step step of the weights before the update
    * @param maxima largest absolute value of each array over the gradients of the update
    * @param isShort whether the update ends a round with fewer steps than most: see gradientScalesAfter
    */
-  follow(own: Float32Array, maxima: Float32Array, isShort = false): void {
+  follow(own: Float32Array, step: number, maxima: Float32Array, isShort = false): void {
     const { weights: arrays } = this.#layout;
     this.#gradientScales = gradientScalesAfter(maxima, this.#gradientScales, isShort);
-    this.#difference ??= { scales: new Float32Array(arrays.length), integers: new Int8Array(this.weights.length) };
+    this.#difference ??= {
+      fromStep: step,
+      scales: new Float32Array(arrays.length),
+      integers: new Int8Array(this.weights.length),
+    };
+    this.#difference.fromStep = step;
     const { scales, integers } = this.#difference;
     for (const [index, { offset, size }] of arrays.entries()) {
       scales[index] = this.#roundDifference(own, offset, offset + size, integers);

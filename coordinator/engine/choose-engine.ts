@@ -5,6 +5,8 @@ import type { EngineCandidate, EngineIdentity } from '../../shared/protocol/engi
 export interface MeasuredWorker {
   offers: readonly EngineIdentity[];
   speeds: ReadonlyMap<string, number>;
+  /** Returns how many workers offer an engine; 1 by default. A relay has several workers. */
+  workersWith?: ((fingerprint: string) => number) | undefined;
 }
 
 /** Minimum speed, as a share of the fastest engine's, at which an engine that more workers offer is preferred. */
@@ -20,11 +22,11 @@ export function rankEngines(
   isAllowed: (engine: EngineIdentity) => boolean,
 ): EngineCandidate[] {
   const candidates = new Map<string, EngineCandidate>();
-  for (const { offers, speeds } of workers) {
+  for (const { offers, speeds, workersWith = () => 1 } of workers) {
     for (const { engine, fingerprint } of offers.filter(isAllowed)) {
       const candidate = candidates.get(fingerprint) ?? { engine, fingerprint, imagesPerSecond: 0, workers: 0 };
       candidate.imagesPerSecond += speeds.get(fingerprint) ?? 0;
-      candidate.workers++;
+      candidate.workers += workersWith(fingerprint);
       candidates.set(fingerprint, candidate);
     }
   }

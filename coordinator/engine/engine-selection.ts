@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import { rankEngines, type MeasuredWorker } from './choose-engine.js';
-import { measureEngines } from './measure-engines.js';
+import { measuredBy, measureEngines } from './measure-engines.js';
 import type { RunEngine } from './run-engine.js';
 
 export class EngineSelection {
@@ -35,9 +35,9 @@ export class EngineSelection {
     if (ranked.length === 0) return;
     const [{ engine, fingerprint }] = ranked;
     this.#engine.choose(fingerprint);
-    const without = this.#pool.workers.filter(
-      ({ offers }) => !offers.some((offer) => offer.fingerprint === fingerprint),
-    );
+    const without = this.#pool.workers
+      .flatMap((worker) => worker.relayed?.all ?? [worker])
+      .filter(({ offers }) => !offers.some((offer) => offer.fingerprint === fingerprint));
     this.#events.publish({
       type: 'engine-chosen',
       engine,
@@ -53,7 +53,7 @@ export class EngineSelection {
     const allows = this.#engine.allows.bind(this.#engine);
     const allowed = workers.flatMap(({ offers }) => offers.filter(allows));
     const isOnlyOne = new Set(allowed.map(({ fingerprint }) => fingerprint)).size <= 1;
-    if (isOnlyOne) return workers.map(({ offers }) => ({ offers, speeds: new Map() }));
+    if (isOnlyOne) return workers.map((worker) => measuredBy(worker, new Map()));
     const engines = [...new Set(allowed.map(({ engine }) => engine))];
     this.#events.publish({ type: 'measuring-engines', workers: this.#pool.size, engines });
     return measureEngines(this.#pool, allows, this.#clock, signal);

@@ -35,7 +35,7 @@ export async function measureEngines(
     const stopTimer = clock.after(timeoutMs, () => settle(resolve));
     const stopListening = pool.listen({
       measured: (worker, speeds) => {
-        measured.push({ offers: worker.offers, speeds });
+        measured.push(measuredBy(worker, speeds));
         answered(worker);
       },
       left: answered,
@@ -47,4 +47,9 @@ export async function measureEngines(
     }
   });
   return measured;
+}
+
+/** Returns the speeds that a worker measured, or those that a relay added up over its workers. */
+export function measuredBy({ offers, relayed }: WorkerConnection, speeds: ReadonlyMap<string, number>): MeasuredWorker {
+  return { offers, speeds, workersWith: (fingerprint) => relayed?.countOffering(fingerprint) ?? 1 };
 }

@@ -1,4 +1,5 @@
 // Metrics that are read from a status snapshot: names, help texts and values, following Prometheus's conventions.
+import { computes } from '../../shared/monitoring/computing-workers.js';
 import { runPhases, workerStates, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
 
 type Labels = Readonly<Record<string, string>>;
@@ -24,17 +25,18 @@ function counter(name: string, help: string, read: StatusMetric['read'], ...labe
   return { kind: 'counter', name, help, read, labels };
 }
 
-/** Returns a gauge with a value for each connected worker. */
+/** Returns a gauge with a value for each worker and relay that is connected to the coordinator. */
 function workerGauge(name: string, help: string, read: (worker: WorkerStatus) => number): StatusMetric {
   return gauge(
     name,
     help,
-    (status) => connectedWorkers(status).map((worker) => [{ worker: worker.name }, read(worker)]),
+    (status) => directWorkers(status).map((worker) => [{ worker: worker.name }, read(worker)]),
     'worker',
   );
 }
 
 const connectedWorkers = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
+const directWorkers = (status: RunStatus) => connectedWorkers(status).filter(({ relay }) => relay === null);
 
 /** Returns one value for each split that has metrics. A non-finite value becomes NaN. */
 function bySplit({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
@@ -122,10 +124,22 @@ export const statusMetrics: readonly StatusMetric[] = [
   ),
   gauge(
     'lockstep_workers',
-    'Number of workers in each state. Lost workers are counted once per name, until they rejoin.',
+    'Number of workers in each state, without relays. Lost workers are counted once per name, until they rejoin.',
     ({ workers }) =>
-      workerStates.map((state) => [{ state }, workers.filter((worker) => worker.state === state).length]),
+      workerStates.map((state) => [
+        { state },
+        workers.filter((worker) => worker.state === state && worker.relayedWorkers === null).length,
+      ]),
     'state',
+  ),
+  gauge(
+    'lockstep_relay_workers',
+    'Number of workers behind each connected relay.',
+    (status) =>
+      connectedWorkers(status).flatMap(({ name, relayedWorkers }) =>
+        relayedWorkers === null ? [] : [[{ relay: name }, relayedWorkers] as const],
+      ),
+    'relay',
   ),
   gauge(
     'lockstep_needed_workers',
@@ -144,11 +158,15 @@ export const statusMetrics: readonly StatusMetric[] = [
   ),
   gauge(
     'lockstep_worker_info',
-    'Always 1 for each connected worker; labels give its engine and device.',
-    (status) => connectedWorkers(status).map(({ name, engine, device }) => [{ worker: name, engine, device }, 1]),
+    'Always 1 for each connected worker; labels give its engine, its device, and the relay that it computes behind, if any.',
+    ({ workers }) =>
+      workers
+        .filter(computes)
+        .map(({ name, engine, device, relay }) => [{ worker: name, engine, device, relay: relay ?? '' }, 1]),
     'worker',
     'engine',
     'device',
+    'relay',
   ),
   workerGauge(
     'lockstep_worker_images_per_second',

@@ -9,7 +9,9 @@ import {
   type WorkerState,
   type WorkerStatus,
 } from '../../shared/monitoring/run-status.js';
+import { describeOffers } from '../../shared/protocol/engine-identity.js';
 import { lockstepVersion } from '../../shared/version.js';
+import type { RelayedWorker } from '../connections/relayed-workers.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { ShardStore } from '../dataset/shard-store.js';
@@ -76,13 +78,23 @@ export class StatusReporter {
     events.on('test', (event) => (this.#test = event));
     events.on('resumed', ({ step, path }) => (this.#checkpoint = { step, path, time: null }));
     events.on('checkpoint', ({ step, path, time }) => (this.#checkpoint = { step, path, time }));
-    events.on('worker-joined', ({ name }) => {
+    const joined = ({ name }: { name: string }) => {
       const history = this.#historyOf(name);
       history.joined++;
       history.last = undefined;
+    };
+    events.on('worker-joined', joined);
+    events.on('relay-joined', joined);
+    events.on('worker-lost', ({ name, relay }) => {
+      if (relay !== undefined) this.#historyOf(name).lost++;
     });
     // Listens to the pool rather than to `worker-lost` because the connection holds the worker's final statistics.
-    sources.pool.listen({ left: (worker, reason) => this.#left(worker, reason) });
+    sources.pool.listen({
+      left: (worker, reason) => {
+        if (worker.relayed === undefined) this.#left(worker, reason);
+      },
+      relayDisconnected: (relay, reason) => this.#left(relay, reason),
+    });
   }
 
   /** Returns why the run cannot make progress; undefined if it can, or if an operator has paused it. */
@@ -96,7 +108,7 @@ export class StatusReporter {
   snapshot(): RunStatus {
     const { pool, clock } = this.#sources;
     const assigned = this.#assignedSlices();
-    const connected = pool.workers.map((worker) => this.#workerStatus(worker, assigned.get(worker.id)));
+    const connected = pool.connections.flatMap((worker) => this.#statuses(worker, assigned.get(worker.id)));
     const now = clock.now();
     const lost = [...this.#histories.values()].flatMap((history) => {
       const { last } = history;
@@ -186,6 +198,13 @@ export class StatusReporter {
     return assigned;
   }
 
+  /** Returns the status of a worker, or those of a relay and its workers. */
+  #statuses(connection: WorkerConnection, slices: number[] | undefined): WorkerStatus[] {
+    const own = this.#workerStatus(connection, slices);
+    const relayed = connection.relayed?.all ?? [];
+    return [own, ...relayed.map((worker) => relayedStatus(worker, own, this.#histories.get(worker.name)))];
+  }
+
   #workerStatus(worker: WorkerConnection, slices: number[] = []): WorkerStatus {
     const { clock, totals } = this.#sources;
     const { id, name, address, engineDescription, load, bytesSent, bytesReceived } = worker;
@@ -206,6 +225,8 @@ export class StatusReporter {
       joinedAt: worker.joinedAt.toISOString(),
       ...countsOf(this.#histories.get(name)),
       lostReason: null,
+      relay: null,
+      relayedWorkers: worker.relayed?.size ?? null,
     };
   }
 
@@ -225,7 +246,7 @@ export class StatusReporter {
     const { pool, clock } = this.#sources;
     const history = this.#historyOf(worker.name);
     history.lost++;
-    if (pool.workers.some(({ name }) => name === worker.name)) return;
+    if (pool.connections.some(({ name }) => name === worker.name)) return;
     const status: WorkerStatus = { ...this.#workerStatus(worker), state: 'lost', lostReason: reason };
     history.last = { status, lostMs: clock.now() };
     this.#histories.delete(worker.name);
@@ -251,6 +272,34 @@ export class StatusReporter {
     const currentMs = phase === this.#phase ? this.#sources.clock.now() - this.#phaseSinceMs : 0;
     return (this.#phaseMs.get(phase) ?? 0) + currentMs;
   }
+}
+
+/** Returns the status of a worker behind a relay. @param relay status of the relay */
+function relayedStatus(
+  { id, name, address, offers, engine, joinedAt }: RelayedWorker,
+  relay: WorkerStatus,
+  history: History | undefined,
+): WorkerStatus {
+  return {
+    id,
+    name,
+    address,
+    state: relay.state,
+    ...(engine ?? describeOffers(offers)),
+    slices: [],
+    shards: [],
+    imagesPerSecond: 0,
+    images: 0,
+    timeShares: null,
+    bytesSent: 0,
+    bytesReceived: 0,
+    lastSeenSecondsAgo: relay.lastSeenSecondsAgo,
+    joinedAt: joinedAt.toISOString(),
+    ...countsOf(history),
+    lostReason: null,
+    relay: relay.name,
+    relayedWorkers: null,
+  };
 }
 
 /** Whether the run makes progress in this phase. */

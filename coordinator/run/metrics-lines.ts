@@ -65,8 +65,12 @@ function detailOf(event: RunEvent): string | undefined {
     case 'tensorboard-failed':
       return event.reason;
     case 'worker-joined':
-      return `${event.name} (${event.address}) on ${event.device}: ${event.fingerprint}`;
+      return `${event.name} (${placeOf(event)}) on ${event.device}: ${event.fingerprint}`;
     case 'worker-lost':
+      return `${event.name} (${placeOf(event)}): ${event.reason}`;
+    case 'relay-joined':
+      return `${event.name} (${event.address})`;
+    case 'relay-lost':
       return `${event.name} (${event.address}): ${event.reason}`;
     case 'slices-reassigned':
       return `${event.slices} ${event.slices === 1 ? 'slice' : 'slices'} of step ${event.step}`;
@@ -86,4 +90,9 @@ function detailOf(event: RunEvent): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** Returns where a worker is: its address, and the relay that it computes behind. */
+function placeOf({ address, relay }: { address: string; relay?: string | undefined }): string {
+  return relay === undefined ? address : `${address} behind ${relay}`;
 }

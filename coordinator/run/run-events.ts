@@ -76,10 +76,15 @@ export type RunEvent = { step: number; time: string } &
     | ({
         type: 'worker-joined';
         address: string;
-        /** Number of connected workers, including this one. */
+        /** Name of the relay that the worker computes behind, if it does. */
+        relay?: string | undefined;
+        /** Number of connected workers that compute, including this one. */
         workers: number;
       } & WorkerRef &
         EngineIdentity)
+    /** A relay connected. The workers behind it are announced one by one. */
+    | ({ type: 'relay-joined'; address: string } & WorkerRef)
+    | ({ type: 'relay-lost'; address: string; reason: string; bytesSent: number; bytesReceived: number } & WorkerRef)
     /** The workers measure their engines, because the run has not chosen one yet and they offer several. */
     | { type: 'measuring-engines'; workers: number; engines: readonly string[] }
     /**
@@ -101,6 +106,8 @@ export type RunEvent = { step: number; time: string } &
         reason: string;
         bytesSent: number;
         bytesReceived: number;
+        /** Name of the relay that the worker computed behind, if it did. Its bytes are those of the relay. */
+        relay?: string | undefined;
         /** Number of workers still connected. */
         workers: number;
       } & WorkerRef)

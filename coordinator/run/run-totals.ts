@@ -73,6 +73,10 @@ export class RunTotals {
         this.#bytesSent += event.bytesSent;
         this.#bytesReceived += event.bytesReceived;
         break;
+      case 'relay-lost':
+        this.#bytesSent += event.bytesSent;
+        this.#bytesReceived += event.bytesReceived;
+        break;
       case 'slices-reassigned':
         this.#record.slicesReassigned += event.slices;
         break;

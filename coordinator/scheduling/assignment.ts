@@ -13,6 +13,9 @@ export interface Candidate {
   holds: (slice: number) => boolean;
 }
 
+/** Owner of a slice that has never been assigned: no worker has this ID. */
+const noOwner = -1;
+
 /** Slice ranges for one worker. */
 export interface Assignment {
   worker: number;
@@ -59,31 +62,37 @@ function lastFinishMs(candidates: readonly Candidate[], counts: readonly number[
 }
 
 /**
- * Divides all slices so that the step is as short as possible. A worker so slow that it would delay the step gets none.
+ * Divides slices so that the step is as short as possible. A worker so slow that it would delay the step gets none.
  * Slices stay with their owners where possible, because moving a slice means transferring its shard; none move unless
  * that shortens the step noticeably or an owner has left.
  * @param current current owner of each slice; owners that are not candidates have left
- * @returns the owner of each slice; the array `current` itself if nothing changes
+ * @param wanted slices to divide, as aligned ranges; all slices by default
+ * @returns the owner of each slice, which is the current one if the slice is not wanted; the array `current` itself if
+ * nothing changes
  */
 export function divideSlices(
   sliceCount: number,
   candidates: readonly Candidate[],
-  current: readonly (number | undefined)[] = [],
-): number[] {
-  const counts = countSlicesFor(sliceCount, candidates);
-  const currentCounts = candidates.map(({ worker }) => current.filter((owner) => owner === worker).length);
-  const isComplete = currentCounts.reduce((sum, count) => sum + count, 0) === sliceCount;
+  current: readonly number[] = [],
+  wanted: readonly SliceRange[] = [{ first: 0, count: sliceCount }],
+): readonly number[] {
+  const wantedCount = sliceCountOf(wanted);
+  const counts = countSlicesFor(wantedCount, candidates);
+  const owned = wanted.flatMap(({ first, count }) => current.slice(first, first + count));
+  const currentCounts = candidates.map(({ worker }) => owned.filter((owner) => owner === worker).length);
+  const isComplete = currentCounts.reduce((sum, count) => sum + count, 0) === wantedCount;
   if (isComplete && !isWorthwhile(lastFinishMs(candidates, currentCounts), lastFinishMs(candidates, counts))) {
-    return current as number[];
+    return current;
   }
-  const owners: (number | undefined)[] = Array.from({ length: sliceCount });
+  const owners = Array.from({ length: sliceCount }, (_, slice) => current[slice] ?? noOwner);
+  for (const { first, count } of wanted) owners.fill(noOwner, first, first + count);
   const capacity = new Map(candidates.map((candidate, index) => [candidate, counts[index]]));
   const give = (candidate: Candidate, range: SliceRange) => {
     owners.fill(candidate.worker, range.first, range.first + range.count);
     capacity.set(candidate, capacity.get(candidate)! - range.count);
   };
   for (const candidate of candidates) {
-    const own = rangesWhere(sliceCount, (slice) => current[slice] === candidate.worker);
+    const own = rangesIn(wanted, sliceCount, (slice) => current[slice] === candidate.worker);
     placeRanges(own, (range) => {
       if (capacity.get(candidate) === 0) return 'dropped';
       if (range.count > capacity.get(candidate)!) return 'too-large';
@@ -91,7 +100,7 @@ export function divideSlices(
       return 'placed';
     });
   }
-  const open = rangesWhere(sliceCount, (slice) => owners[slice] === undefined);
+  const open = rangesIn(wanted, sliceCount, (slice) => owners[slice] === noOwner);
   placeRanges(open, (range) => {
     const fitting = candidates.filter((candidate) => capacity.get(candidate)! >= range.count);
     const holding = fitting.filter((candidate) => holdsRange(candidate, range));
@@ -103,8 +112,8 @@ export function divideSlices(
     );
     return 'placed';
   });
-  // The capacities add up to the number of slices, so each slice has an owner.
-  return owners as number[];
+  // The capacities add up to the number of wanted slices, so each of them has an owner.
+  return owners;
 }
 
 /**
@@ -165,6 +174,17 @@ export function rangesWhere(sliceCount: number, hasProperty: (slice: number) => 
     first = end;
   }
   return ranges;
+}
+
+/** Like rangesWhere, but only for slices in these ranges. No returned range spans two of them. */
+export function rangesIn(
+  ranges: readonly SliceRange[],
+  sliceCount: number,
+  hasProperty: (slice: number) => boolean,
+): SliceRange[] {
+  return ranges.flatMap(({ first, count }) =>
+    rangesWhere(sliceCount, (slice) => slice >= first && slice < first + count && hasProperty(slice)),
+  );
 }
 
 export function sliceCountOf(ranges: readonly SliceRange[]): number {

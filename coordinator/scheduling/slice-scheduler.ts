@@ -2,14 +2,7 @@
 // idle workers. The dispatcher handles events within a step. Pure.
 import { medianOf } from '../../shared/median.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
-import {
-  assignRanges,
-  divideSlices,
-  rangesWhere,
-  sliceCountOf,
-  type Assignment,
-  type Candidate,
-} from './assignment.js';
+import { assignRanges, divideSlices, rangesIn, sliceCountOf, type Assignment, type Candidate } from './assignment.js';
 import { ItemDurations } from './straggler-watch.js';
 import type { WorkerView } from './worker-load.js';
 
@@ -36,30 +29,38 @@ export class SliceScheduler {
     return this.#shards.length;
   }
 
-  /** Id of each slice's owner, which may have left since; empty before the first step. */
+  /**
+   * Id of each slice's owner, which may have left since, or `noOwner` for slices that have never been assigned; empty before
+   * the first step.
+   */
   get owners(): readonly number[] {
     return this.#owners;
   }
 
   /**
-   * Updates the owners, then assigns all slices of a step: each to its owner, unless the owner is not available, or
+   * Updates the owners, then assigns the slices of a step: each to its owner, unless the owner is not available, or
    * lacks the shard while another available worker holds it.
    * @param workers all connected workers, any of which may own slices
    * @param available workers that may be assigned slices in this step (see availableWorkers)
+   * @param wanted slices to assign, as aligned ranges; all slices by default
    */
-  assignStep(workers: readonly WorkerView[], available: readonly WorkerView[]): Assignment[] {
+  assignStep(
+    workers: readonly WorkerView[],
+    available: readonly WorkerView[],
+    wanted: readonly SliceRange[] = [{ first: 0, count: this.#shards.length }],
+  ): Assignment[] {
     const sliceCount = this.#shards.length;
-    this.#owners = divideSlices(sliceCount, this.#candidates(workers), this.#owners);
+    this.#owners = divideSlices(sliceCount, this.#candidates(workers), this.#owners, wanted);
     const candidates = this.#candidates(available);
     const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));
     const ranges = new Map<number, SliceRange[]>();
     const isAssigned = this.#shards.map(() => false);
     for (const { worker, holds } of candidates) {
       const own = (slice: number) => this.#owners[slice] === worker && (holds(slice) || !isHeld[slice]);
-      ranges.set(worker, rangesWhere(sliceCount, own));
+      ranges.set(worker, rangesIn(wanted, sliceCount, own));
       for (let slice = 0; slice < sliceCount; slice++) isAssigned[slice] ||= own(slice);
     }
-    const open = rangesWhere(sliceCount, (slice) => !isAssigned[slice]);
+    const open = rangesIn(wanted, sliceCount, (slice) => !isAssigned[slice]);
     const assignedTo = (worker: number) => sliceCountOf(ranges.get(worker)!);
     for (const { worker, ranges: more } of assignRanges(open, candidates, assignedTo)) {
       ranges.get(worker)!.push(...more);
@@ -104,13 +105,18 @@ export class SliceScheduler {
     return last;
   }
 
-  /** Converts workers to candidates. A worker with too few measurements is assumed to have the median speed. */
+  /**
+   * Converts workers to candidates. A worker with too few measurements is assumed to have the median speed, and a relay
+   * the median speed times the number of its workers.
+   */
   #candidates(workers: readonly WorkerView[]): Candidate[] {
-    const known = workers.flatMap(({ load }) => load.speed.imageMs ?? []);
+    const known = workers.flatMap(({ load: { speed } }) =>
+      speed.imageMs === undefined ? [] : [speed.imageMs * speed.parallelism],
+    );
     const typicalImageMs = known.length > 0 ? medianOf(known) : 1;
     return workers.map((worker) => ({
       worker: worker.id,
-      sliceMs: (worker.load.speed.imageMs ?? typicalImageMs) * this.#imagesPerSlice,
+      sliceMs: (worker.load.speed.imageMs ?? typicalImageMs / worker.load.speed.parallelism) * this.#imagesPerSlice,
       overheadMs: worker.load.speed.overheadMs,
       holds: (slice) => worker.holds(this.#shards[slice]),
     }));

@@ -61,11 +61,12 @@ export class WorkerLoad {
   /**
    * Records the arrival of a gradient over this number of images. A late answer, to an earlier step, is used only to
    * measure the worker's speed.
+   * @param computeMs computation time, added up over all workers that computed the gradient
    */
   rangeAnswered(step: number, images: number, computeMs: number, nowMs: number): void {
     this.speed.computed(images, computeMs);
     if (step !== this.#weightsStep || this.#pendingRanges === 0) return;
-    this.#computeMs += computeMs;
+    this.#computeMs += computeMs / this.speed.parallelism;
     if (--this.#pendingRanges > 0) return;
     this.speed.waited(Math.max(0, nowMs - this.#assignedMs - this.#computeMs));
     this.time.answered(nowMs, this.#computeMs);

@@ -13,10 +13,12 @@ const windowSize = 9;
 const minMeasurements = 5;
 
 export class WorkerSpeed {
+  /** Number of workers that compute at the same time; only a relay has several. */
+  parallelism = 1;
   readonly #imageMs: number[] = [];
   readonly #overheadMs: number[] = [];
 
-  /** Records the computation time of a gradient over this number of images. */
+  /** Records the computation time of a gradient over this number of images, added up over all workers that computed it. */
   computed(images: number, computeMs: number): void {
     keep(this.#imageMs, computeMs / images);
   }
@@ -28,7 +30,7 @@ export class WorkerSpeed {
 
   /** Computation time per image, in milliseconds; undefined while there are too few measurements. */
   get imageMs(): number | undefined {
-    return this.#imageMs.length < minMeasurements ? undefined : medianOf(this.#imageMs);
+    return this.#imageMs.length < minMeasurements ? undefined : medianOf(this.#imageMs) / this.parallelism;
   }
 
   /** Time per answer besides computation, in milliseconds; 0 while there are too few measurements. */
@@ -38,7 +40,7 @@ export class WorkerSpeed {
 
   /** Images per second, for display; 0 before the first answer. */
   get imagesPerSecond(): number {
-    return this.#imageMs.length === 0 ? 0 : 1000 / medianOf(this.#imageMs);
+    return this.#imageMs.length === 0 ? 0 : (1000 * this.parallelism) / medianOf(this.#imageMs);
   }
 }
 

@@ -16,6 +16,10 @@ import { WorkTracker } from './work-tracker.js';
 export interface Job<Answer, Result> {
   readonly step: number;
   readonly itemCount: number;
+  /** Aligned ranges of the items to compute at first; all items by default. */
+  readonly wanted?: readonly SliceRange[];
+  /** Whether the job goes on until it is abandoned, because extend() may add items when all have been answered. */
+  readonly isOpenEnded?: boolean;
   /** Durations of items of this kind in this and earlier jobs. */
   readonly durations: ItemDurations;
   /** Receives the events of the job; undefined if they are not needed. */
@@ -35,7 +39,7 @@ export interface Job<Answer, Result> {
   parse(message: AnswerMessage, payload: Uint8Array): Answer;
   /** Accepts the first answer for a range. May throw an error, with which the job fails. */
   accept(worker: WorkerConnection, answer: Answer): void;
-  /** Returns the job's result. Called when every item has been answered. */
+  /** Returns the job's result. Called when every item has been answered, unless the job is open-ended. */
   result(recovery: Recovery): Result;
   /** Called when the job has ended: it is complete, failed, or was abandoned. */
   ended?(): void;
@@ -56,6 +60,8 @@ export interface Recovery {
 }
 
 export class Dispatcher {
+  /** The job that is running. */
+  #current: { extend: (ranges: readonly SliceRange[]) => void; abandon: (reason: unknown) => void } | undefined;
   readonly #pool: WorkerPool;
   readonly #clock: Clock;
   readonly #stragglerFactor: number;
@@ -83,8 +89,21 @@ export class Dispatcher {
     const signal = this.#signal;
     let stopListening = () => {};
     let giveUp = () => {};
+    const stop = () => {
+      signal.removeEventListener('abort', giveUp);
+      stopListening();
+      running.stop();
+      this.#current = undefined;
+    };
     try {
       return await new Promise<Result>((resolve, reject) => {
+        this.#current = {
+          extend: (ranges) => running.extend(ranges),
+          abandon(reason) {
+            stop();
+            reject(reason);
+          },
+        };
         giveUp = () => {
           if (signal.aborted && this.#pool.size === 0) reject(interruption(signal));
         };
@@ -101,10 +120,19 @@ export class Dispatcher {
         giveUp();
       });
     } finally {
-      signal.removeEventListener('abort', giveUp);
-      stopListening();
-      running.stop();
+      // After abandon(), the next job may be running already.
+      if (!running.isStopped) stop();
     }
+  }
+
+  /** Adds items to the running job, as aligned ranges without items that are still to be answered. */
+  extend(ranges: readonly SliceRange[]): void {
+    this.#current?.extend(ranges);
+  }
+
+  /** Makes run() reject with this reason. Does nothing if no job is running. */
+  abandon(reason: unknown): void {
+    this.#current?.abandon(reason);
   }
 }
 
@@ -116,13 +144,14 @@ class RunningJob<Answer, Result> {
   readonly #watch: StragglerWatch;
   readonly #probes = new Map<number, SliceRange>();
   readonly #stragglers: Straggler[] = [];
+  #isStopped = false;
   #stopTimer: () => void = () => undefined;
 
   constructor(job: Job<Answer, Result>, pool: WorkerPool, clock: Clock, stragglerFactor: number) {
     this.#job = job;
     this.#pool = pool;
     this.#clock = clock;
-    this.#work = new WorkTracker(job.itemCount);
+    this.#work = new WorkTracker(job.itemCount, job.wanted);
     this.#watch = new StragglerWatch(job.durations, stragglerFactor);
   }
 
@@ -141,6 +170,11 @@ class RunningJob<Answer, Result> {
     const reason = this.#work.reassigned > 0 ? 'reassigned' : 'assigned';
     this.#assign(this.#job.assignOpen(this.#work, availableWorkers(this.#pool.workers, step)), reason);
     this.#helpStragglers();
+  }
+
+  extend(ranges: readonly SliceRange[]): void {
+    this.#work.want(ranges);
+    this.continue();
   }
 
   left({ id, name }: WorkerConnection): void {
@@ -179,16 +213,18 @@ class RunningJob<Answer, Result> {
     } catch (error) {
       return settle.reject(error);
     }
-    const now = this.#clock.now();
-    this.#watch.answered(id, now);
-    const [next] = this.#work.assignedTo(id);
-    if (next !== undefined) this.#watch.started(id, next.count, now);
-    if (this.#work.remaining > 0) this.continue();
+    this.#watchNext(worker);
+    if (this.#work.remaining > 0 || this.#job.isOpenEnded === true) this.continue();
     else settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
     handled(isAccepted);
   }
 
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
   stop(): void {
+    this.#isStopped = true;
     this.#stopTimer();
     this.#job.ended?.();
   }
@@ -197,10 +233,22 @@ class RunningJob<Answer, Result> {
     for (const assignment of assignments) {
       const { worker: id, ranges } = assignment;
       const worker = this.#pool.get(id)!;
-      if (this.#work.assignedTo(id).length === 0) this.#watch.started(id, ranges[0].count, this.#clock.now());
+      if (this.#work.assignedTo(id).length === 0) {
+        const itemCount = worker.relayed === undefined ? ranges[0].count : sliceCountOf(ranges);
+        this.#watch.started(id, Math.max(1, itemCount / worker.parallelism), this.#clock.now());
+      }
       this.#work.assign(assignment);
       this.#send(worker, ranges, reason);
     }
+  }
+
+  /** Notes that a worker has answered, and continues with its next range. A relay computes all of its ranges at once. */
+  #watchNext({ id, relayed }: WorkerConnection): void {
+    const now = this.#clock.now();
+    const [next] = this.#work.assignedTo(id);
+    if (relayed !== undefined && next !== undefined) return;
+    this.#watch.answered(id, now);
+    if (next !== undefined) this.#watch.started(id, next.count, now);
   }
 
   #send(worker: WorkerConnection, ranges: SliceRange[], reason: WorkReason): void {

@@ -14,7 +14,10 @@ import type { ItemDurations } from '../scheduling/straggler-watch.js';
 import type { Job } from './dispatcher.js';
 import type { WorkTracker } from './work-tracker.js';
 
-/** Number of shards assigned to a worker at a time: one to evaluate now and one to continue with. */
+/**
+ * Number of shards assigned to a worker at a time: one to evaluate now and one to continue with. A relay is assigned as
+ * many for each of its workers.
+ */
 const shardsInFlight = 2;
 
 type IndexedShard = EvaluatedShard & { index: number };
@@ -64,11 +67,13 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
 
   /** Assigns each worker one shard before any gets a second, so that all workers get work if shards are few. */
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    const inFlight = (worker: WorkerConnection) => shardsInFlight * worker.parallelism;
     const open = work.open().flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index));
     const chosen = workers.map((worker) => ({ worker, ranges: [] as SliceRange[] }));
-    for (let turn = 0; turn < shardsInFlight; turn++) {
+    const turns = Math.max(0, ...workers.map(inFlight));
+    for (let turn = 0; turn < turns; turn++) {
       for (const { worker, ranges } of chosen) {
-        if (open.length === 0 || work.assignedTo(worker.id).length + ranges.length >= shardsInFlight) continue;
+        if (open.length === 0 || work.assignedTo(worker.id).length + ranges.length >= inFlight(worker)) continue;
         const [first] = open.splice(this.#choose(open, worker, workers), 1);
         ranges.push({ first, count: 1 });
       }

@@ -24,41 +24,36 @@ import type { WorkTracker } from './work-tracker.js';
 export type CollectedGradient = Omit<PartialSum, 'range' | 'gradientSum'> & { gradientSum: Float32Array } & Recovery &
   ReturnType<StepContributions['summary']>;
 
-export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
+/** Work on slices with one step's weights, whose answers are partial sums. */
+export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   readonly step: number;
   readonly itemCount: number;
   readonly durations: ItemDurations;
-  readonly publish: (event: NewRunEvent) => void;
-  readonly #weights: StepWeights;
-  readonly #layout: ModelLayout;
+  protected readonly scheduler: SliceScheduler;
+  protected readonly layout: ModelLayout;
+  protected readonly weights: StepWeights;
   readonly #format: PartialSumFormat;
-  readonly #scheduler: SliceScheduler;
-  readonly #sum: GradientSum;
-  readonly #contributions: StepContributions;
 
-  constructor(
-    weights: StepWeights,
-    layout: ModelLayout,
-    encoding: Encoding,
-    scheduler: SliceScheduler,
-    clock: Clock,
-    publish: (event: NewRunEvent) => void,
-  ) {
+  constructor(weights: StepWeights, layout: ModelLayout, encoding: Encoding, scheduler: SliceScheduler) {
     this.step = weights.step;
     this.itemCount = scheduler.sliceCount;
     this.durations = scheduler.sliceDurations;
-    this.publish = publish;
-    this.#weights = weights;
-    this.#layout = layout;
-    const hasScales = weights.gradientScales !== undefined;
-    this.#format = new PartialSumFormat(layout, encoding, hasScales);
-    this.#scheduler = scheduler;
-    this.#sum = new GradientSum(scheduler.sliceCount, hasScales);
-    this.#contributions = new StepContributions(clock);
+    this.scheduler = scheduler;
+    this.layout = layout;
+    this.weights = weights;
+    this.#format = new PartialSumFormat(layout, encoding, this.hasScales);
   }
 
-  start(_work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.assignStep(workers, availableWorkers(workers, this.step));
+  /** Whether the step has gradient scales, so that its sums are integers. */
+  protected get hasScales(): boolean {
+    return this.weights.gradientScales !== undefined;
+  }
+
+  abstract accept(worker: WorkerConnection, answer: GradientAnswer): void;
+  abstract result(recovery: Recovery): Result;
+
+  start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
+    return this.scheduler.assignStep(workers, availableWorkers(workers, this.step), work.wanted);
   }
 
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
@@ -66,15 +61,11 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 
   assignAgain(work: WorkTracker, ranges: readonly SliceRange[], workers: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker)));
-  }
-
-  probe(idle: readonly WorkerConnection[]): Assignment[] {
-    return this.#scheduler.probes(idle, this.step);
+    return this.scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker)));
   }
 
   send(worker: WorkerConnection, ranges: SliceRange[]): void {
-    worker.compute(this.#weights, ranges);
+    worker.compute(this.weights, ranges);
   }
 
   rangeOf(message: AnswerMessage): SliceRange | undefined {
@@ -85,7 +76,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   /** Parses a partial sum. The returned arrays are views into the message. */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
     const { range, sampleCount, slices, clippedCount = 0, phases } = message as GradientMessage;
-    const { weightsSize, statisticsSize } = this.#layout;
+    const { weightsSize, statisticsSize } = this.layout;
     const values = floatsOf(payload, this.#format.payloadFloats(range.count));
     const { sum, batchStatistics, maxima } = this.#format.viewsOf(values, range.count);
     if (clippedCount > (sum instanceof Float32Array ? 0 : range.count * weightsSize)) {
@@ -104,6 +95,30 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
       phases,
     };
   }
+}
+
+export class GradientJob extends SliceJob<CollectedGradient> {
+  readonly publish: (event: NewRunEvent) => void;
+  readonly #sum: GradientSum;
+  readonly #contributions: StepContributions;
+
+  constructor(
+    weights: StepWeights,
+    layout: ModelLayout,
+    encoding: Encoding,
+    scheduler: SliceScheduler,
+    clock: Clock,
+    publish: (event: NewRunEvent) => void,
+  ) {
+    super(weights, layout, encoding, scheduler);
+    this.publish = publish;
+    this.#sum = new GradientSum(scheduler.sliceCount, this.hasScales);
+    this.#contributions = new StepContributions(clock);
+  }
+
+  probe(idle: readonly WorkerConnection[]): Assignment[] {
+    return this.scheduler.probes(idle, this.step);
+  }
 
   /** Adds an answer to the sum. Throws `diverged` if the answer contains a non-finite value. */
   accept(worker: WorkerConnection, answer: GradientAnswer): void {
@@ -111,7 +126,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
       this.#sum.add(answer);
       return isFinitePartialSum(answer);
     });
-    if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.#layout);
+    if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.layout);
     this.#contributions.add(worker, answer);
   }
 
@@ -122,7 +137,7 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 
   #decode(sum: Float32Array | Int32Array): Float32Array {
-    return sum instanceof Float32Array ? sum : decodeSum(sum, this.#weights.gradientScales!, this.#layout.weights);
+    return sum instanceof Float32Array ? sum : decodeSum(sum, this.weights.gradientScales!, this.layout.weights);
   }
 
   ended(): void {
@@ -130,4 +145,4 @@ export class GradientJob implements Job<GradientAnswer, CollectedGradient> {
   }
 }
 
-type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;
+export type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;

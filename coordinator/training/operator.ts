@@ -50,7 +50,7 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
       stop(new LockstepError('interrupted', `stopped by ${by}`));
       return undefined;
     case 'drop': {
-      const worker = pool.get(request.worker);
+      const worker = pool.connections.find(({ id }) => id === request.worker);
       if (worker === undefined) return `worker ${request.worker} is not connected: it may have left`;
       publish(`${worker.name} (${worker.address}) by ${by}`);
       // A worker that receives a goodbye does not reconnect. The pool removes it when its socket closes.

@@ -21,14 +21,21 @@ export class StepContributions {
     return result;
   }
 
-  /** Adds an accepted answer to the worker's contribution. */
-  add({ id, name }: { id: number; name: string }, answer: { sampleCount: number; phases: WorkerPhases }): void {
+  /**
+   * Adds an accepted answer to the worker's contribution. The phases of a relay are divided by the number of its workers,
+   * which compute at the same time.
+   */
+  add(
+    { id, name, parallelism }: { id: number; name: string; parallelism: number },
+    { sampleCount, phases: added }: { sampleCount: number; phases: WorkerPhases },
+  ): void {
+    const phases = parallelism > 1 ? divided(added, parallelism) : added;
     const before = this.#byWorker.get(id);
     this.#byWorker.delete(id);
     this.#byWorker.set(id, {
       name,
-      images: (before?.images ?? 0) + answer.sampleCount,
-      phases: before === undefined ? answer.phases : addPhases(before.phases, answer.phases),
+      images: (before?.images ?? 0) + sampleCount,
+      phases: before === undefined ? phases : addPhases(before.phases, phases),
       answeredMs: this.#clock.now(),
     });
   }
@@ -44,7 +51,17 @@ export class StepContributions {
   }
 }
 
-function addPhases(a: WorkerPhases, b: WorkerPhases): WorkerPhases {
+function divided({ waitMs, augmentMs, computeMs, reduceMs, sendMs }: WorkerPhases, by: number): WorkerPhases {
+  return {
+    waitMs: waitMs / by,
+    augmentMs: augmentMs / by,
+    computeMs: computeMs / by,
+    reduceMs: reduceMs / by,
+    sendMs: sendMs / by,
+  };
+}
+
+export function addPhases(a: WorkerPhases, b: WorkerPhases): WorkerPhases {
   return {
     waitMs: a.waitMs + b.waitMs,
     augmentMs: a.augmentMs + b.augmentMs,

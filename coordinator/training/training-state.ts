@@ -111,7 +111,8 @@ export class TrainingState implements SavedState {
     const statistics = slices.map(({ batchStatistics }) => batchStatistics);
     if (config.localSteps === 1) updateMovingStatistics(this.movingStatistics, statistics, config.bnMomentum);
     else applyFoldedStatistics(this.movingStatistics, statistics, config.bnMomentum, steps);
-    this.published?.follow(this.weights, maxima, steps < Math.min(config.localSteps, store.stepsPerEpoch));
+    const isShort = steps < Math.min(config.localSteps, store.stepsPerEpoch);
+    this.published?.follow(this.weights, this.step, maxima, isShort);
     if (this.step % store.stepsPerEpoch === 0) this.epochSums = noSums;
     this.step += steps;
   }

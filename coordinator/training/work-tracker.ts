@@ -2,18 +2,36 @@
 // or shards of an evaluation. Workers may join, leave, answer late or answer twice, in any order. Pure: no sockets, no
 // timers, no clock.
 import { describeRange, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
-import { rangesWhere, type Assignment } from '../scheduling/assignment.js';
+import { rangesIn, type Assignment } from '../scheduling/assignment.js';
 
 export class WorkTracker {
   /** Ranges that each worker was assigned and has not answered. An item may be assigned to several workers. */
   readonly #assigned = new Map<number, readonly SliceRange[]>();
+  /** Aligned ranges of the items to answer. */
+  #wanted: readonly SliceRange[] = [];
+  /** For each item, whether it has been answered; true for items that are not wanted. */
   readonly #isAnswered: boolean[];
-  #remaining: number;
+  #remaining = 0;
   #reassigned = 0;
 
-  constructor(itemCount: number) {
-    this.#isAnswered = Array.from({ length: itemCount }, () => false);
-    this.#remaining = itemCount;
+  /** @param wanted aligned ranges of the items to answer; all items by default */
+  constructor(itemCount: number, wanted: readonly SliceRange[] = [{ first: 0, count: itemCount }]) {
+    this.#isAnswered = Array.from({ length: itemCount }, () => true);
+    this.want(wanted);
+  }
+
+  /** Adds items to answer. They may have been answered before, but must not be unanswered now. */
+  want(ranges: readonly SliceRange[]): void {
+    this.#wanted = [...this.#wanted.filter((range) => !this.#isComplete(range)), ...ranges];
+    for (const { first, count } of ranges) {
+      this.#isAnswered.fill(false, first, first + count);
+      this.#remaining += count;
+    }
+  }
+
+  /** Aligned ranges of the items to answer, answered or not. */
+  get wanted(): readonly SliceRange[] {
+    return this.#wanted;
   }
 
   /** Number of items that have not been answered. */
@@ -36,11 +54,12 @@ export class WorkTracker {
   }
 
   /**
-   * Returns the open items, which are neither assigned nor answered, as the smallest set of aligned ranges, in order.
+   * Returns the open items, which are neither assigned nor answered, as the smallest set of aligned ranges within the
+   * wanted ranges, in order.
    */
   open(): SliceRange[] {
     const isOpen = this.#openItems();
-    return rangesWhere(isOpen.length, (item) => isOpen[item]);
+    return rangesIn(this.#wanted, isOpen.length, (item) => isOpen[item]);
   }
 
   /** Returns the ranges assigned to a worker in which no item is answered or also assigned to another worker. */
@@ -87,6 +106,10 @@ export class WorkTracker {
     const isOpen = this.#isAnswered.map((isAnswered) => !isAnswered);
     for (const { first, count } of [...this.#assigned.values()].flat()) isOpen.fill(false, first, first + count);
     return isOpen;
+  }
+
+  #isComplete({ first, count }: SliceRange): boolean {
+    return !this.#isAnswered.slice(first, first + count).includes(false);
   }
 
   #hasAnswerIn({ first, count }: SliceRange): boolean {

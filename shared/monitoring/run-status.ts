@@ -151,6 +151,13 @@ const workerStatus = z.object({
   timesRejoined: count,
   /** Reason why the worker was lost; null if it was not. */
   lostReason: z.string().nullable(),
+  /**
+   * Name of the relay that the worker computes behind; null if it is connected to the coordinator. For a worker behind a
+   * relay, the coordinator knows no slices, shards, speed, images and bytes: those of the relay include them.
+   */
+  relay: z.string().nullable(),
+  /** Number of workers behind this relay; null if this is an ordinary worker. */
+  relayedWorkers: count.nullable(),
 });
 export type WorkerStatus = z.infer<typeof workerStatus>;
 
@@ -160,7 +167,10 @@ export const runStatus = z.object({
   /** Time at which the snapshot was taken. */
   time,
   run: runOfStatus,
-  /** Connected workers, in the order in which they joined, followed by lost workers. */
+  /**
+   * Connected workers and relays, in the order in which they joined, each relay followed by its workers; then lost workers
+   * and relays.
+   */
   workers: z.array(workerStatus),
 });
 export type RunStatus = z.infer<typeof runStatus>;

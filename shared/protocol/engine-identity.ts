@@ -12,6 +12,13 @@ export interface EngineIdentity {
   device: string;
 }
 
+/** Describes the engine of a worker that offers these, before one has been chosen. */
+export function describeOffers(offers: readonly EngineIdentity[]): EngineIdentity {
+  if (offers.length === 1) return offers[0];
+  const fingerprint = offers.map((offer) => offer.fingerprint).join(' or ');
+  return { engine: 'auto', fingerprint, device: offers[0].device };
+}
+
 /** Number of workers whose engines have a given fingerprint. */
 export interface EngineCount {
   engine: string;

@@ -5,6 +5,7 @@ import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { encodings, type Encoding } from '../encoding/encodings.js';
 import { PartialSumFormat } from '../encoding/partial-sum.js';
+import { engineNames } from '../engine-names.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
 import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
@@ -14,7 +15,7 @@ import { maxHeaderBytes } from './frame.js';
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 9;
+export const protocolVersion = 10;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -58,23 +59,58 @@ export function shardsBytesOf(shards: readonly Shard[]): number {
 
 export type Split = z.infer<typeof split>;
 
-const refusalCode = z.enum(['protocol-version', 'token', 'fingerprint', 'finished', 'bad-message', 'engine-failed']);
+const refusalCode = z.enum([
+  'protocol-version',
+  'token',
+  'fingerprint',
+  'finished',
+  'bad-message',
+  'engine-failed',
+  'relay',
+]);
 export type RefusalCode = z.infer<typeof refusalCode>;
 
-/** "May I join? I can compute with any one of these engines, and I already have these shards." */
-const hello = z.strictObject({
-  type: z.literal('hello'),
-  protocolVersion: z.int(),
-  lockstepVersion: z.string().max(100),
-  token: z.string().max(1000),
+const offers = z
+  .array(z.strictObject({ engine: name, fingerprint, device: name }))
+  .max(maxEngines)
+  .refine(haveDistinctFingerprints, 'expected distinct fingerprints');
+
+/**
+ * "May I join? I can compute with any one of these engines, and I already have these shards." A relay offers no engines of
+ * its own; it reports its workers with `relayed-worker`.
+ */
+const hello = z
+  .strictObject({
+    type: z.literal('hello'),
+    protocolVersion: z.int(),
+    lockstepVersion: z.string().max(100),
+    token: z.string().max(1000),
+    name,
+    engines: offers,
+    cachedShards: z.array(sha256).max(maxCachedShards),
+    /** True if this is a relay. */
+    relay: z.boolean().optional(),
+  })
+  .refine(({ engines, relay }) => engines.length > 0 || relay === true, {
+    path: ['engines'],
+    message: 'expected at least one engine',
+  });
+/**
+ * "This worker computes behind me now." A relay sends it when a worker joins it, and again when the worker has been told
+ * which engine to use.
+ */
+const relayedWorker = z.strictObject({
+  type: z.literal('relayed-worker'),
+  /** Identifies the worker among those of this relay. */
+  id: count,
   name,
-  engines: z
-    .array(z.strictObject({ engine: name, fingerprint, device: name }))
-    .min(1)
-    .max(maxEngines)
-    .refine(haveDistinctFingerprints, 'expected distinct fingerprints'),
-  cachedShards: z.array(sha256).max(maxCachedShards),
+  address: name,
+  engines: offers.min(1),
+  /** Fingerprint of the engine that the worker uses; null if it has not been told yet. */
+  fingerprint: fingerprint.nullable(),
 });
+/** "This worker no longer computes behind me, for this reason." */
+const relayedWorkerLeft = z.strictObject({ type: z.literal('relayed-worker-left'), id: count, reason: sentence });
 /** "These are the speeds that you asked me to measure." Engines that failed are missing. */
 const measurement = z.strictObject({
   type: z.literal('measurement'),
@@ -173,6 +209,8 @@ export type HeartbeatReplyMessage = z.infer<typeof heartbeatReply>;
 
 const workerMessage = z.discriminatedUnion('type', [
   hello,
+  relayedWorker,
+  relayedWorkerLeft,
   measurement,
   shardRequest,
   shardHeld,
@@ -187,11 +225,26 @@ const workerMessage = z.discriminatedUnion('type', [
 /** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
+export type RelayedWorkerMessage = z.infer<typeof relayedWorker>;
+export type RelayedWorkerLeftMessage = z.infer<typeof relayedWorkerLeft>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
 export type FailureMessage = z.infer<typeof failure>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
+
+/** What a relay needs to know to admit workers and to give them work as the coordinator does. */
+const relayRules = z.strictObject({
+  /** The engine that all workers must use, or `auto` for any. */
+  engine: z.enum(engineNames),
+  /** The run's fingerprint; null if it has not been chosen yet. */
+  fingerprint: fingerprint.nullable(),
+  /** Whether workers without this fingerprint are refused. */
+  exact: z.boolean(),
+  stragglerFactor: z.number().nonnegative(),
+  replicas: z.int().positive(),
+});
+export type RelayRules = z.infer<typeof relayRules>;
 
 /**
  * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for
@@ -208,6 +261,8 @@ const welcome = z.strictObject({
   dataset: datasetDescription,
   stepsPerEpoch: z.int().positive(),
   shards: z.array(shard),
+  /** Only for relays. */
+  relay: relayRules.optional(),
 });
 /** "You may not join, for this reason." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });

@@ -34,9 +34,14 @@ export class Cable {
     for (const pair of this.#pairs) for (const socket of pair) socket.resume();
   }
 
+  /** Ends all connections at once, as when the process at the far end is killed. New ones are relayed. */
+  drop(): void {
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+  }
+
   close(): void {
     this.#server.close();
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+    this.drop();
   }
 
   #join(near: Socket): void {

@@ -7,7 +7,8 @@ import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startWorker, type Worker, type WorkerOptions } from '../../worker/main.js';
 import { fakeEngine } from './fake-engine.js';
 
-const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
+/** Images of the clusters: 360 for training, 40 for validation and 300 for the test. */
+export const clusterDataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
 
 /** Configuration for a small run with the fake engine: 360 training images, 11 steps per epoch. */
 export const smallRun = { depth: 8, initialFilters: 4, batchSize: 32, steps: 14, seed: 5 } as const;
@@ -28,7 +29,7 @@ export async function startCluster(options: CoordinatorOptions = {}): Promise<Cl
   const coordinator = await startCoordinator({
     ...smallRun,
     port: 0,
-    dataset,
+    dataset: clusterDataset,
     runDir: path.join(folder, 'run'),
     ...options,
   }).catch(async (error: unknown) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { WeightsEncoder, type StepWeights } from '../../coordinator/connections/step-weights.js';
+import { WeightsEncoder } from '../../coordinator/connections/step-weights.js';
 import { PublishedWeights } from '../../coordinator/encoding/published-weights.js';
 import type { Encoding } from '../../shared/encoding/encodings.js';
 import { ProtocolError } from '../../shared/errors.js';
@@ -36,19 +36,17 @@ class Publisher {
   step = 0;
 
   update(): void {
-    this.#encode();
     this.#own = this.#own.map((value, i) => value + noise(this.step + 100)[i] / 50);
-    this.published.follow(this.#own, new Float32Array(arrayCount).fill(1 + this.step));
+    this.published.follow(this.#own, this.step, new Float32Array(arrayCount).fill(1 + this.step));
     this.step++;
   }
 
   frame(kind: 'own' | 'published', heldStep: number): Uint8Array {
     // Received messages are not shared with other workers.
-    return this.#encode().frameFor(kind, heldStep).message.slice();
-  }
-
-  #encode(): StepWeights {
-    return this.#encoder.encode(this.step, this.#own, statistics, this.published);
+    return this.#encoder
+      .encode(this.step, this.#own, statistics, this.published)
+      .frameFor(kind, heldStep)
+      .message.slice();
   }
 }
 

@@ -33,6 +33,8 @@ export type Tone = 'plain' | 'good' | 'late' | 'bad' | 'recovery' | 'operator';
 const eventTitles: Readonly<Record<string, { title: string; tone: Tone }>> = {
   'worker-joined': { title: 'Worker joined', tone: 'good' },
   'worker-lost': { title: 'Worker lost', tone: 'bad' },
+  'relay-joined': { title: 'Relay joined', tone: 'good' },
+  'relay-lost': { title: 'Relay lost', tone: 'bad' },
   'slices-reassigned': { title: 'Slices reassigned', tone: 'recovery' },
   straggler: { title: 'Straggler', tone: 'late' },
   inexact: { title: 'No longer exact', tone: 'bad' },

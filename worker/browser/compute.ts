@@ -3,11 +3,12 @@
 import { systemClock } from '../../shared/clock.js';
 import { LockstepError, messageOf, RefusedError } from '../../shared/errors.js';
 import type { PageMessage, TabWorkerMessage, TabWorkerSettings } from '../../shared/worker/tab-messages.js';
+import { openComputeSession } from '../compute-session.js';
 import { DeviceModels } from '../device-models.js';
 import { openWasmEngine } from '../engines/wasm/browser/wasm-engine.js';
 import { EngineSpeeds, type SpeedCache } from '../measurement/engine-speeds.js';
 import { ReconnectingWorker } from '../reconnecting-worker.js';
-import { WorkerSession, type SessionHandlers } from '../session.js';
+import type { SessionHandlers } from '../session.js';
 import { RunShards } from '../shards/run-shards.js';
 import { noShardCache } from '../shards/shard-cache.js';
 import { linkTo } from './open-link.js';
@@ -51,7 +52,7 @@ async function start({ url, token, name, threads, cache }: TabWorkerSettings): P
     onFailure: (message) => void events.emit('measurementFailed', { message }),
   });
   const openSession = (handlers: SessionHandlers) =>
-    new WorkerSession({ name, token }, linkTo(url), { devices, speeds }, shards, handlers);
+    openComputeSession({ name, token }, linkTo(url), { devices, speeds }, shards, handlers);
   const options = { url, reconnectTimeoutMs, clock: systemClock };
   return new TabWorker(
     () => new ReconnectingWorker(openSession, options, events),

@@ -14,6 +14,8 @@ export interface ShardRecords {
   readonly count: number;
   /** Returns a buffer that contains the records at these indices, and their indices in the buffer. */
   read(indices: Uint32Array): Promise<Pick<ImageBatch, 'records' | 'indices'>>;
+  /** Fills `target` with the bytes from this position on. */
+  readBytes(target: Uint8Array, position: number): Promise<void>;
   close(): void;
 }
 
@@ -33,6 +35,11 @@ export class RecordsInMemory implements ShardRecords {
 
   read(indices: Uint32Array): Promise<Pick<ImageBatch, 'records' | 'indices'>> {
     return Promise.resolve({ records: this.#records, indices });
+  }
+
+  readBytes(target: Uint8Array, position: number): Promise<void> {
+    target.set(this.#records.subarray(position, position + target.length));
+    return Promise.resolve();
   }
 
   close(): void {
@@ -62,6 +69,10 @@ export class RecordsInFile implements ShardRecords {
     }
     await Promise.all(reads);
     return { records, indices: Uint32Array.from(indices.keys()) };
+  }
+
+  readBytes(target: Uint8Array, position: number): Promise<void> {
+    return this.#file.read(target, position);
   }
 
   close(): void {

@@ -80,7 +80,11 @@ export class TimelineRecorder {
         this.#endStep(event.step, event.phases.update);
         break;
       case 'worker-joined':
-        this.#addWorker(event);
+        // Only the coordinator's own connections have tracks.
+        if (event.relay === undefined) this.#addWorker(event);
+        break;
+      case 'relay-joined':
+        this.#addWorker({ ...event, engine: 'relay' });
         break;
       case 'worker-timing':
         this.#tracks.get(event.worker.id)?.report(event.timing);
@@ -121,7 +125,7 @@ export class TimelineRecorder {
     };
   }
 
-  #addWorker({ id, name, engine }: RunEventOf<'worker-joined'>): void {
+  #addWorker({ id, name, engine }: Pick<RunEventOf<'worker-joined'>, 'id' | 'name' | 'engine'>): void {
     this.#tracks.set(id, new WorkerTracks({ id, name, engine }));
     const worker = this.#pool.get(id);
     if (worker === undefined) return;

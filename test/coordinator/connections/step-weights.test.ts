@@ -50,11 +50,9 @@ describe('published weights', () => {
     const published = publishing();
     // The differences are 127 and 62, so the scale is 1. A largest gradient of 254 leads to a gradient scale of 3.
     const own = Float32Array.of(128, 64);
-    published.follow(own, Float32Array.of(254));
-    const encoder = new WeightsEncoder();
     // A round of three steps.
-    encoder.encode(2, own, statistics, publishing());
-    const weights = encoder.encode(5, own, statistics, published);
+    published.follow(own, 2, Float32Array.of(254));
+    const weights = new WeightsEncoder().encode(5, own, statistics, published);
     const difference = decodeFrame(weights.frameFor('published', 2).message);
     expect(difference.header).toEqual({ type: 'weights-difference', step: 5, fromStep: 2 });
     expect([...floatsOf(difference.payload.subarray(0, 12), 3)]).toEqual([1, 7, 3]);

@@ -34,7 +34,7 @@ describe('a token file', () => {
     ['a b c d', 'line 1 of tokens has 4 fields: write NAME ROLE TOKEN, or TOKEN alone'],
     [
       'rack toString c2d5a1f09b7e4d38',
-      'line 1 of tokens has an unknown role: the second field must be one of worker, viewer, operator, owner',
+      'line 1 of tokens has an unknown role: the second field must be one of worker, relay, viewer, operator, owner',
     ],
     ['rack worker secret', /^line 1 of tokens has a token of 6 characters, which can be guessed: .* at least 16/],
     ['a worker c2d5a1f09b7e4d38\na viewer 77aa31e0b92c4f51', /^line 2 of tokens repeats the name a: /],

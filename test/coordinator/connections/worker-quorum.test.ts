@@ -12,8 +12,8 @@ function watched(timeoutMs: number | null = 60_000) {
   const onEnough = vi.fn<() => void>();
   const onTimeout = vi.fn<(error: LockstepError) => void>();
   const quorum = new WorkerQuorum(pool, clock, timeoutMs ?? undefined, { onWaiting, onEnough, onTimeout });
-  // The pool uses only the worker's ID.
-  const worker = (id: number) => ({ id }) as WorkerConnection;
+  // The pool uses nothing else of a worker.
+  const worker = (id: number) => ({ id, parallelism: 1 }) as WorkerConnection;
   return {
     quorum,
     clock,

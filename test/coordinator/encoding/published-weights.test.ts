@@ -36,7 +36,7 @@ describe('published weights', () => {
     const change = noise(2, 0.01);
     const after = before.map((value, i) => value + change[i]);
     const published = publishing(before);
-    published.follow(after, maxima);
+    published.follow(after, 0, maxima);
     // Half of 0.01 / 127, and the rounding of float32.
     expect(largestDifference(published.weights, after)).toBeLessThan(0.01 / 127 / 2 + 1e-6);
     expect(largestDifference(published.weights, after)).toBeGreaterThan(0.01 / 127 / 4);
@@ -47,7 +47,7 @@ describe('published weights', () => {
     const own = noise(3, 1);
     const published = publishing(noise(4, 1));
     const differences = Array.from({ length: 6 }, () => {
-      published.follow(own, maxima);
+      published.follow(own, 0, maxima);
       return largestDifference(published.weights, own);
     });
     // Each difference leaves at most 1/254 of the one before, until float32 itself cannot represent it.
@@ -64,7 +64,7 @@ describe('published weights', () => {
     for (let step = 0; step < 1000; step++) {
       own[0] += 1;
       own[1] += 0.001;
-      published.follow(own, maxima);
+      published.follow(own, 0, maxima);
     }
     expect(own[1]).toBeCloseTo(1, 4);
     expect(Math.abs(published.weights[1] - own[1])).toBeLessThan(1 / 127);
@@ -75,12 +75,12 @@ describe('published weights', () => {
     const published = publishing(own);
     const [first] = layout.weights;
     const after = own.map((value, i) => (i < first.size ? value : value + 0.1));
-    published.follow(after, maxima);
+    published.follow(after, 0, maxima);
     expect(published.difference!.scales[0]).toBe(0);
     expect(bitsOf(published.weights.subarray(0, first.size))).toEqual(bitsOf(own.subarray(0, first.size)));
     // A difference overwrites the previous one.
-    published.follow(after, maxima);
-    published.follow(after, maxima);
+    published.follow(after, 0, maxima);
+    published.follow(after, 0, maxima);
     expect([...published.difference!.integers.subarray(0, first.size)].some((value) => value !== 0)).toBe(false);
   });
 
@@ -88,7 +88,7 @@ describe('published weights', () => {
     for (const size of [1.5e-45, 1e-43, 1e-40, 1e37]) {
       const own = noise(6, 1).map((value) => value * size);
       const published = publishing(new Float32Array(weightsSize));
-      published.follow(own, maxima);
+      published.follow(own, 0, maxima);
       const { integers } = published.difference!;
       expect(integers.every((value) => value >= -127)).toBe(true);
       expect(largestDifference(published.weights, own)).toBeLessThanOrEqual(size);

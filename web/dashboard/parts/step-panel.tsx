@@ -53,7 +53,7 @@ function CurrentStep({ state, view }: { state: ReceivedLive; view: StepView }) {
   // Keeps the scale while steps take about the same time.
   const scale = useRef(1);
   if (elapsedMs > scale.current || (view.isOver && elapsedMs < 0.6 * scale.current)) scale.current = 1.15 * elapsedMs;
-  const connected = state.status.workers.filter((worker) => worker.state !== 'lost');
+  const connected = state.status.workers.filter(({ state: of, relay }) => of !== 'lost' && relay === null);
   return (
     <Lanes
       lanes={lanesOf(view, connected, elapsedMs)}

@@ -1,5 +1,6 @@
 // The table of workers: connected workers first, then lost ones. On narrow screens, each row is a card. ARIA roles are
 // explicit, because a table loses its implicit roles when CSS changes its layout.
+import { computes } from '../../../shared/monitoring/computing-workers.js';
 import type { TimeShares, WorkerStatus } from '../../../shared/monitoring/run-status.js';
 import { ending, live, session } from '../store.js';
 import { duration, percent, perSecond, wholeNumber } from '../../common/numbers.js';
@@ -11,7 +12,7 @@ const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', '
 export function Workers() {
   const { workers } = live.value!.status;
   const mayDrop = session.value?.mayOperate === true;
-  const connected = workers.filter(({ state }) => state !== 'lost').length;
+  const connected = workers.filter(computes).length;
   return (
     <section class="card" aria-labelledby="workers-title">
       <h2 id="workers-title">
@@ -55,13 +56,13 @@ function isNumber(column: string): boolean {
 }
 
 function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
-  const { id, name, address, state, engine, fingerprint, device, slices, imagesPerSecond, timeShares } = worker;
+  const { id, name, address, state, engine, fingerprint, device, slices, imagesPerSecond, timeShares, relay } = worker;
   const isLost = state === 'lost';
   return (
     <tr role="row" class={state}>
       <th role="rowheader" scope="row">
-        {name}
-        <span class="sub">{address}</span>
+        {relay === null ? name : `↳ ${name}`}
+        <span class="sub">{relay === null ? address : `${address} behind ${relay}`}</span>
       </th>
       <td role="cell" data-label="State">
         <span class={`state ${state}`}>{state}</span>
@@ -91,7 +92,7 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
       </td>
       {mayDrop && (
         <td role="cell" class="drop">
-          {!isLost && (
+          {!isLost && relay === null && (
             <button type="button" class="small" aria-label={`Drop ${name}`} onClick={() => confirmDrop(id, name)}>
               Drop…
             </button>

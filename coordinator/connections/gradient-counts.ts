@@ -1,0 +1,22 @@
+// Checks the counts that a worker reports with a partial sum. Pure.
+import { ProtocolError } from '../../shared/errors.js';
+import type { GradientMessage } from '../../shared/protocol/messages.js';
+import { describeRange } from '../../shared/reduction/slices.js';
+
+/**
+ * Throws ProtocolError unless the reported counts are possible: the gradient sum is divided by the number of images, so a
+ * wrong count would scale the gradient of the whole step.
+ */
+export function assertGradientCounts({ range, sampleCount, slices }: GradientMessage, imagesPerSlice: number): void {
+  const images = range.count * imagesPerSlice;
+  if (sampleCount !== images || slices.length !== range.count) {
+    throw new ProtocolError(
+      `the gradient of ${describeRange(range)} covers ${images} images in ${range.count} slices, but the worker reports ` +
+        `${sampleCount} images in ${slices.length}`,
+    );
+  }
+  const wrong = slices.findIndex(({ correctCount }) => correctCount > imagesPerSlice);
+  if (wrong < 0) return;
+  const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
+  throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
+}
