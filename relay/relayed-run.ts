@@ -36,7 +36,8 @@ export class RelayedRun {
     this.layout = spec.layout;
     this.rules = rules;
     this.shards = new RelayShards(shards);
-    this.scheduler = new SliceScheduler(training, config.batchSize / config.slices);
+    const stepsPerRound = Math.min(config.localSteps, welcome.stepsPerEpoch);
+    this.scheduler = new SliceScheduler(training, stepsPerRound * (config.batchSize / config.slices));
     this.replicator = new Replicator(training, rules.replicas);
     const setup = {
       config,

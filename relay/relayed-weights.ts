@@ -1,5 +1,5 @@
 // The weights that a relay has received, as frames for its workers: the messages as they arrived, and for a worker that
-// lacks the published weights of the step before, a message with all of them.
+// lacks the published weights of the round before, a message with all of them.
 import type { SharedFrame, StepWeights } from '../coordinator/connections/step-weights.js';
 import type { Encoding } from '../shared/encoding/encodings.js';
 import { littleEndianBytes } from '../shared/network/layout-hash.js';
@@ -54,14 +54,14 @@ export class RelayedWeights {
     this.#train(header.step, () => whole);
   }
 
-  /** Receives the difference to the published weights of the step before. Throws ProtocolError like receiveOwn. */
+  /** Receives the difference to the published weights of the round before. Throws ProtocolError like receiveOwn. */
   receiveDifference(header: WeightsDifferenceMessage, payload: Uint8Array, message: Uint8Array): void {
-    const { step } = header;
+    const { step, fromStep } = header;
     this.#held.receiveDifference(header, payload);
     const difference = this.#keep('published', message);
     let whole: SharedFrame | undefined;
     this.#train(step, (heldStep) => {
-      if (heldStep >= 0 && heldStep === step - 1) return difference;
+      if (heldStep === fromStep) return difference;
       whole ??= { message: this.#encodeWhole(step), pendingSends: 0 };
       return whole;
     });

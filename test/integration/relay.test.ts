@@ -175,6 +175,21 @@ describe('the weights are those of a run without relays', () => {
     expect((await worker.done).reason).toBe('the run has ended');
   });
 
+  it.each(['float32', 'int8'] as const)(
+    'with local steps in %s, behind two relays and beside them',
+    async (encoding) => {
+      const options = { steps: 24, localSteps: 8, encoding };
+      const expected = await hashWith(1, options);
+      const cluster = await clusterOf({ ...options, minWorkers: 4 });
+      for (const count of [2, 1]) {
+        const relay = await relayTo(cluster.coordinator.url);
+        for (let worker = 0; worker < count; worker++) await relay.join();
+      }
+      await cluster.join();
+      expect(await cluster.coordinator.report).toMatchObject({ weightsSha256: expected, exact: true, workersLost: 0 });
+    },
+  );
+
   it('with int8 encoding, when workers join and rejoin behind a relay', async () => {
     const int8 = { ...longRun, encoding: 'int8' } as const;
     const expected = await hashWith(2, int8);
