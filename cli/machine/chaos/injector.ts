@@ -67,6 +67,8 @@ export class Injector {
   #onMark(slot: WorkerSlot, { direction, point, message }: LinkMark): void {
     switch (`${direction} ${message.type} ${point}`) {
       case 'down weights end':
+      case 'down published-weights end':
+      case 'down weights-difference end':
         return this.#trigger(slot, 'before-compute');
       case 'down compute end':
         return this.#triggerInCompute(slot);
