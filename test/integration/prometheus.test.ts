@@ -93,7 +93,9 @@ describe('/metrics', () => {
     expect(
       valueOf(metrics, 'lockstep_worker_time_ratio{worker="cellar \\"quoted\\"",activity="compute"}'),
     ).toBeLessThan(1);
-    expect(valueOf(metrics, 'lockstep_worker_info{worker="attic",engine="fake",device="a fake device",relay=""}')).toBe(1);
+    expect(valueOf(metrics, 'lockstep_worker_info{worker="attic",engine="fake",device="a fake device",relay=""}')).toBe(
+      1,
+    );
     expect(valueOf(metrics, 'lockstep_checkpoint_duration_seconds_count')).toBeGreaterThan(0);
     expect(valueOf(metrics, 'process_resident_memory_bytes')).toBeGreaterThan(1e6);
   });
