@@ -108,7 +108,8 @@ export class RunShards {
     throw new LockstepError(
       'save-failed',
       `cannot store a shard of ${mebibytes(bytes)}: without a cache, this worker keeps at most ` +
-        `${mebibytes(this.#memoryBytesWithoutFiles)} of shards in memory. Give it storage: a writable folder as \`cache\`, or, in a browser, free disk space`,
+        `${mebibytes(this.#memoryBytesWithoutFiles)} of shards in memory. Give it storage: a writable ` +
+        'folder as `cache`, or, in a browser, free disk space',
     );
   }
 

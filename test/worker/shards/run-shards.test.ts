@@ -133,8 +133,8 @@ describe('without a cache', () => {
     await expect(held.downloadOf(second.shard)).rejects.toMatchObject({
       code: 'save-failed',
       message:
-        'cannot store a shard of 1 MiB: without a cache, this worker keeps at most 1 MiB of shards in memory. Specify a ' +
-        'writable folder with `cache`',
+        'cannot store a shard of 1 MiB: without a cache, this worker keeps at most 1 MiB of shards in memory. Give it ' +
+        'storage: a writable folder as `cache`, or, in a browser, free disk space',
     });
   });
 
