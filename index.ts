@@ -43,6 +43,7 @@ export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/mo
 // Trained models: checkpoints, evaluation and prediction
 export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/load-checkpoint.js';
 export type { BestValidation, RunProgress, SavedState } from './coordinator/run/checkpoints/checkpoint.js';
+export type { PublishedState } from './coordinator/encoding/published-weights.js';
 export { evaluate, type EvaluateOptions, type LocalEvaluation } from './inference/evaluate.js';
 export type { Evaluation, EvaluationOptions, EvaluationReport } from './coordinator/evaluation-run.js';
 export type { ClassResult, Confusion, Outcome as EvaluationOutcome } from './coordinator/run/evaluation-report.js';
