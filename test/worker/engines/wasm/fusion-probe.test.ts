@@ -6,7 +6,7 @@ import { openWasmEngine } from '../../../../worker/engines/wasm/wasm-engine.js';
 import { createModelMemory } from '../../../../worker/engines/wasm/wasm-model.js';
 
 // What the probe says of the fused kernels, with and without a fused instruction, is tested with other versions of
-// Node.js and in Chromium (test/integration/same-bits.test.ts and chromium-bits.test.ts).
+// Node.js and in Chromium (test/integration/same-bits.test.ts and test/browsers/chromium-bits.test.ts).
 const kernels = await readFile(new URL('../../../../dist/worker/engines/wasm/kernels.wasm', import.meta.url));
 
 test.each([
