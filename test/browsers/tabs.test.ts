@@ -19,7 +19,8 @@ import { smallRun } from '../support/local-cluster.js';
 
 const inFolder = folderPerFile();
 const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
-const run = { ...smallRun, steps: 8 } as const;
+// Many steps, so that a run does not end before a tab has been closed, reloaded or frozen.
+const run = { ...smallRun, steps: 60 } as const;
 /** A name for 127.0.0.1 that browsers do not trust as they trust loopback addresses. */
 const host = 'coordinator.test';
 
