@@ -12,6 +12,7 @@ import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
 import { openTensorFlowOrReason } from '../support/tensorflow.js';
 import { bitsOf } from '../support/tree-sum.js';
+import { trainUntil } from '../support/train-until.js';
 
 const inFolder = folderPerFile();
 const int8 = { encoding: 'int8' } as const;
@@ -22,22 +23,8 @@ beforeAll(async () => {
   expectedSha256 = await hashWith(1, int8);
 });
 
-/** Trains to the end, or until step `until` is complete. @returns the report, undefined if the run was stopped */
-async function trained(options: CoordinatorOptions, { workers = 1, until = Infinity } = {}) {
-  const cluster = await startCluster({ minWorkers: workers, ...int8, ...options });
-  try {
-    const { coordinator } = cluster;
-    coordinator.events.on('step', ({ step }) => {
-      if (step === until) coordinator.stop();
-    });
-    for (let count = 0; count < workers; count++) await cluster.join();
-    if (until === Infinity) return await coordinator.report;
-    await expect(coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
-    return undefined;
-  } finally {
-    await cluster.close();
-  }
-}
+const trained = (options: CoordinatorOptions, how?: Parameters<typeof trainUntil>[1]) =>
+  trainUntil({ ...int8, ...options }, how);
 
 describe('with int8 encoding, the weights have the same bits', () => {
   it.each([2, 3, 5])('with one worker and with %i', async (workers) => {

@@ -9,6 +9,7 @@ import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster } from '../support/local-cluster.js';
+import { trainUntil } from '../support/train-until.js';
 
 const inFolder = folderPerFile();
 
@@ -16,22 +17,8 @@ const inFolder = folderPerFile();
 const run = { localSteps: 8, steps: 32 } as const;
 const roundEnds = [8, 11, 19, 22, 30, 32];
 
-/** Trains to the end, or until step `until` is complete. @returns the report of a run that has reached its end */
-async function trained(options: CoordinatorOptions, { workers = 1, until = Infinity } = {}) {
-  const cluster = await startCluster({ ...run, minWorkers: workers, ...options });
-  try {
-    const { coordinator } = cluster;
-    coordinator.events.on('step', ({ step }) => {
-      if (step === until) coordinator.stop();
-    });
-    for (let count = 0; count < workers; count++) await cluster.join();
-    if (until === Infinity) return await coordinator.report;
-    await expect(coordinator.report).rejects.toMatchObject({ code: 'interrupted' });
-    return undefined;
-  } finally {
-    await cluster.close();
-  }
-}
+const trained = (options: CoordinatorOptions, how?: Parameters<typeof trainUntil>[1]) =>
+  trainUntil({ ...run, ...options }, how);
 
 async function linesOf(
   runDir: string,

@@ -3,12 +3,14 @@ import { machineMs, type Clock } from '../../shared/clock.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
 import { HeartbeatExchange } from '../../shared/protocol/heartbeats/exchange.js';
 import { maxMessageBytes } from '../../shared/protocol/messages.js';
-import type { CoordinatorLink, LinkHandlers, LinkHeartbeat } from '../connection/coordinator-link.js';
+import {
+  closeTimeoutMs,
+  handshakeTimeoutMs,
+  type CoordinatorLink,
+  type LinkHandlers,
+  type LinkHeartbeat,
+} from '../connection/coordinator-link.js';
 
-/** Timeout for the connection, and then for the reply to the hello. */
-const handshakeTimeoutMs = 10_000;
-/** How long to wait for the coordinator to close its side. Browsers themselves wait for a minute or longer. */
-const closeTimeoutMs = 3_000;
 /**
  * Slowest connection for which the timeout allows. A browser sees a message only once all of it has arrived, so the
  * coordinator seems silent while large weights arrive.

@@ -2,6 +2,11 @@
 // (socket-link.ts) or in a separate one (threaded-link.ts).
 import type { HeartbeatOptions } from '../../shared/protocol/heartbeats/exchange.js';
 
+/** Timeout for opening the connection, and then for the reply to the hello. */
+export const handshakeTimeoutMs = 10_000;
+/** How long to wait for the coordinator to close its side before the connection counts as closed. */
+export const closeTimeoutMs = 3_000;
+
 export interface CoordinatorLink {
   /**
    * Queues a frame, or drops it if the connection is closing.

@@ -8,15 +8,11 @@ import { explainConnectionError } from '../../shared/protocol/connection-error.j
 import { HeartbeatExchange, type HeartbeatOptions } from '../../shared/protocol/heartbeats/exchange.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { maxMessageBytes } from '../../shared/protocol/messages.js';
-import type { CoordinatorLink, LinkHandlers } from './coordinator-link.js';
+import { closeTimeoutMs, handshakeTimeoutMs, type CoordinatorLink, type LinkHandlers } from './coordinator-link.js';
 import { connectGathering } from './gathering-socket.js';
 
-/** Timeout for the response to the WebSocket upgrade, and then for the reply to the hello. */
-const handshakeTimeoutMs = 10_000;
 /** Maximum length of the text that is read from an HTTP response that refuses the upgrade. */
 const maxRefusalCharacters = 1_000;
-/** How long to wait for the coordinator to close its side before the socket is terminated. */
-const closeTimeoutMs = 3_000;
 /**
  * Maximum number of queued pongs. Without a limit, a coordinator that sends pings but reads nothing could exhaust this
  * process's memory.
