@@ -33,6 +33,13 @@ function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
+/** A link limits its number of workers, and a relay would bring several. */
+const linkAdmitsNoRelay: Refusal = {
+  code: 'relay',
+  message: 'the token of a join link admits a single worker: omit --workers and --gpus, or use a worker token',
+  isFailure: false,
+};
+
 /** The parts of a run or an evaluation that a session needs to serve its workers. */
 export interface SessionSetup {
   config: WorkerConfig;
@@ -203,11 +210,13 @@ export class CoordinatorSession {
       relayConnected: (relay) => this.#announceRelay(relay),
       relayedJoined: (worker, relay) => this.#announceRelayed(worker, relay),
       relayedEngine: ({ id, name, engine }) => this.#announceEngine({ id, name, engine }),
-      relayedLeft: ({ id, name, address }, relay, reason) => {
+      relayedLeft: (worker, relay, reason) => {
         if (this.#isEnded) return;
+        const { id, name, address } = worker;
         const workers = this.pool.size;
         const bytes = { bytesSent: 0, bytesReceived: 0 };
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, ...bytes, relay: relay.name, workers });
+        this.#stopIfUnable(worker, isUntried);
       },
       relayDisconnected: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
         if (this.#isEnded) return;
@@ -216,14 +225,19 @@ export class CoordinatorSession {
       left: (worker, reason) => {
         // Workers that are disconnected at the end of the session are not lost.
         if (this.#isEnded || worker.relayed !== undefined) return;
-        const { id, name, address, bytesSent, bytesReceived, networkProblem } = worker;
+        const { id, name, address, bytesSent, bytesReceived } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
-        if (networkProblem === undefined || workers > 0 || !isUntried()) return;
-        const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
-        this.stop(new LockstepError('bad-config', problem));
+        this.#stopIfUnable(worker, isUntried);
       },
     });
+  }
+
+  /** Stops the session if the last worker has left because its engine cannot compute the network. */
+  #stopIfUnable({ name, networkProblem }: WorkerConnection | RelayedWorker, isUntried: () => boolean): void {
+    if (networkProblem === undefined || this.pool.size > 0 || !isUntried()) return;
+    const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
+    this.stop(new LockstepError('bad-config', problem));
   }
 
   /** Runs the session's work, then disconnects the workers and closes the port, whether or not the work succeeded. */
@@ -261,7 +275,7 @@ export class CoordinatorSession {
     if (link !== undefined && this.pool.workersOf(link.id).length >= link.maxWorkers) {
       return { tryAgainLater: `as many workers are connected by the join link as it allows (${link.maxWorkers})` };
     }
-    const isRelay = joining.hello.relay === true;
+    const isRelay = joining.hello.relay !== undefined;
     const refusal = isRelay ? this.#refusalOfRelay(joining) : this.engine.refusalOf(engines, link !== undefined);
     if (refusal !== undefined) return refusal;
     const worker = this.pool.connect(
@@ -292,7 +306,7 @@ export class CoordinatorSession {
     this.assignEngines();
   }
 
-  #refusalOfRelay({ holder }: JoiningWorker): Refusal | undefined {
+  #refusalOfRelay({ hello, holder }: JoiningWorker): Refusal | undefined {
     if (this.#setup.relays === undefined) {
       return {
         code: 'relay',
@@ -300,6 +314,7 @@ export class CoordinatorSession {
       };
     }
     if (holder === undefined || mayDo(holder.role, 'relay')) return undefined;
+    if (hello.relay === 'host') return holder.link === undefined ? undefined : linkAdmitsNoRelay;
     return { code: 'token', message: `${forbidden(holder, 'relay')}: use a relay token`, isFailure: false };
   }
 

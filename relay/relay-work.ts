@@ -247,16 +247,22 @@ export class RelayWork implements SessionWork {
       const worker = pool.get(id);
       if (worker !== undefined) this.#report(worker);
     };
-    const reportLeft = ({ id, reason }: { id: number; reason: string }) => {
-      // The workers of a run that the relay has left do not concern this coordinator.
-      if (!this.#reported.delete(id)) return;
-      this.#send({ type: 'relayed-worker-left', id, reason: reason.slice(0, 2000) });
-      // The coordinator may have sent requests before it learns that there is nobody to answer them. They end with the
-      // connection.
-      if (pool.size === 0) this.#controls.rejoin('no workers are connected to this relay');
+    const stopListening = pool.listen({ left: (worker, reason) => this.#reportLeft(worker, reason) });
+    events.on('worker-joined', report).on('engine-assigned', report);
+    return () => {
+      stopListening();
+      events.off('worker-joined', report).off('engine-assigned', report);
     };
-    events.on('worker-joined', report).on('engine-assigned', report).on('worker-lost', reportLeft);
-    return () => events.off('worker-joined', report).off('engine-assigned', report).off('worker-lost', reportLeft);
+  }
+
+  #reportLeft({ id, networkProblem }: WorkerConnection, reason: string): void {
+    // The workers of a run that the relay has left do not concern this coordinator.
+    if (!this.#reported.delete(id)) return;
+    const problem = networkProblem === undefined ? {} : { networkProblem: networkProblem.slice(0, 2000) };
+    this.#send({ type: 'relayed-worker-left', id, reason: reason.slice(0, 2000), ...problem });
+    // The coordinator may have sent requests before it learns that there is nobody to answer them. They end with the
+    // connection.
+    if (this.#run.session.pool.size === 0) this.#controls.rejoin('no workers are connected to this relay');
   }
 
   #report({ id, name, address, offers, engine }: WorkerConnection): void {

@@ -17,6 +17,8 @@ export interface RelayedWorker {
   /** The engine that the worker uses; undefined until it has been chosen. */
   readonly engine: EngineIdentity | undefined;
   readonly joinedAt: Date;
+  /** Why the worker's engine cannot compute the network; undefined unless it has left for this reason. */
+  readonly networkProblem?: string | undefined;
 }
 
 export interface RelayedHandlers {
@@ -90,10 +92,10 @@ export class RelayedWorkers {
     return worker;
   }
 
-  #left({ id }: RelayedWorkerLeftMessage): RelayedWorker {
+  #left({ id, networkProblem }: RelayedWorkerLeftMessage): RelayedWorker {
     const worker = this.#workers.get(id);
     if (worker === undefined) throw new ProtocolError(`a relay reports that worker ${id} left, which never joined`);
     this.#workers.delete(id);
-    return worker;
+    return { ...worker, networkProblem };
   }
 }

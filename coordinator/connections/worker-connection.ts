@@ -115,7 +115,7 @@ export class WorkerConnection implements WorkerView {
     this.name = hello.name;
     this.address = address;
     this.linkId = holder?.link?.id;
-    this.relayed = hello.relay === true ? new RelayedWorkers(nextId) : undefined;
+    this.relayed = hello.relay !== undefined ? new RelayedWorkers(nextId) : undefined;
     this.#offers = hello.engines;
     this.#socket = socket;
     this.#settings = settings;

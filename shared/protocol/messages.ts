@@ -15,7 +15,7 @@ import { maxHeaderBytes } from './frame.js';
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 10;
+export const protocolVersion = 11;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -88,10 +88,10 @@ const hello = z
     name,
     engines: offers,
     cachedShards: z.array(sha256).max(maxCachedShards),
-    /** True if this is a relay. */
-    relay: z.boolean().optional(),
+    /** Only for a relay: whether `any` worker with a token may join it, or only the processes of its own `host`. */
+    relay: z.enum(['any', 'host']).optional(),
   })
-  .refine(({ engines, relay }) => engines.length > 0 || relay === true, {
+  .refine(({ engines, relay }) => engines.length > 0 || relay !== undefined, {
     path: ['engines'],
     message: 'expected at least one engine',
   });
@@ -110,7 +110,13 @@ const relayedWorker = z.strictObject({
   fingerprint: fingerprint.nullable(),
 });
 /** "This worker no longer computes behind me, for this reason." */
-const relayedWorkerLeft = z.strictObject({ type: z.literal('relayed-worker-left'), id: count, reason: sentence });
+const relayedWorkerLeft = z.strictObject({
+  type: z.literal('relayed-worker-left'),
+  id: count,
+  reason: sentence,
+  /** Why the worker's engine cannot compute the network, if that is the reason. */
+  networkProblem: sentence.optional(),
+});
 /** "These are the speeds that you asked me to measure." Engines that failed are missing. */
 const measurement = z.strictObject({
   type: z.literal('measurement'),
