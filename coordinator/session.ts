@@ -16,9 +16,10 @@ import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
 import { isLoopback } from './connections/http/http-access.js';
-import type { RelayedWorker } from './connections/relayed-workers.js';
+import type { RelayedWorker } from './connections/relays/relayed-workers.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from './connections/server.js';
-import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
+import type { ConnectionSettings } from './connections/connection-handlers.js';
+import type { WorkerConnection } from './connections/worker-connection.js';
 import { forbidden, mayDo } from './connections/tokens.js';
 import { WorkerPool } from './connections/worker-pool.js';
 import type { ShardStore } from './dataset/shard-store.js';
@@ -93,7 +94,7 @@ export interface SessionOptions {
   /** ID of the run; a random one by default. */
   id?: string | undefined;
   /** Time that workers have to finish the current step after stop() before they are disconnected. */
-  stopGraceMs: number;
+  stopGraceMs: () => number;
 }
 
 export class CoordinatorSession {
@@ -187,7 +188,7 @@ export class CoordinatorSession {
     const dismissAll = () => {
       for (const worker of this.pool.connections) void worker.goodbye(reason.message);
     };
-    const { stopGraceMs } = this.#options;
+    const stopGraceMs = this.#options.stopGraceMs();
     if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, dismissAll);
     this.#abort.abort(reason);
     if (stopGraceMs === 0) dismissAll();
@@ -281,7 +282,8 @@ export class CoordinatorSession {
     const worker = this.pool.connect(
       joining,
       this.#connectionSettings,
-      ({ id, name }, timing) => this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing }),
+      ({ id, name, relayed }, timing) =>
+        this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing, relayed }),
       ({ id, name }, sample) =>
         this.#events.publish({
           type: 'clock-sample',

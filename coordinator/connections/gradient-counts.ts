@@ -20,3 +20,16 @@ export function assertGradientCounts({ range, sampleCount, slices }: GradientMes
   const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
   throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
 }
+
+/**
+ * Throws ProtocolError unless the contributions that a relay reports add up to the gradient. A relay has at most one
+ * contribution per slice.
+ */
+export function assertContributions({ range, sampleCount, contributions = [] }: GradientMessage): void {
+  const images = contributions.reduce((sum, contribution) => sum + contribution.images, 0);
+  if (contributions.length <= range.count && images === sampleCount) return;
+  throw new ProtocolError(
+    `a relay reports ${contributions.length} contributions of ${images} images in all to ${describeRange(range)}, which ` +
+      `has ${sampleCount}`,
+  );
+}

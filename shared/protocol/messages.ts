@@ -4,11 +4,12 @@ import * as z from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { encodings, type Encoding } from '../encoding/encodings.js';
-import { PartialSumFormat } from '../encoding/partial-sum.js';
+import { PartialSumFormat, sumEncodingOf } from '../encoding/partial-sum.js';
 import { engineNames } from '../engine-names.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
 import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
+import { connectedStates } from '../monitoring/worker-states.js';
 import { maxHeaderBytes } from './frame.js';
 
 /**
@@ -17,13 +18,11 @@ import { maxHeaderBytes } from './frame.js';
  */
 export const protocolVersion = 11;
 
-/** Maximum size of a shard chunk in bytes. */
-export const chunkBytes = 1 << 20;
 /**
- * Chunk size for shards that are not needed yet. Their chunks are requested one at a time, so that other messages do
- * not have to wait long.
+ * Maximum size of a shard chunk in bytes. Weights and requests wait for at most one chunk that is being sent. Chunks of
+ * shards that are not needed yet are requested one at a time.
  */
-export const prefetchChunkBytes = 1 << 18;
+export const chunkBytes = 1 << 18;
 
 /**
  * Maximum size of a shard that a worker accepts, because it receives a whole shard before it computes a slice. 100,000
@@ -47,6 +46,8 @@ const split = z.enum(['training', 'validation', 'test']);
 const fingerprint = z.string().min(1).max(1000);
 /** Maximum number of engines that a worker offers. */
 const maxEngines = 16;
+/** Maximum number of workers in a relay's status message. */
+export const maxStatusesInMessage = 256;
 const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
 /** A set of images from one split that workers fetch and cache as a unit. */
@@ -117,6 +118,28 @@ const relayedWorkerLeft = z.strictObject({
   /** Why the worker's engine cannot compute the network, if that is the reason. */
   networkProblem: sentence.optional(),
 });
+const timeShares = z.strictObject({ compute: z.number(), network: z.number(), waiting: z.number() });
+/** "This is what workers behind me are doing." A relay sends it at the heartbeat interval. */
+const relayedStatus = z.strictObject({
+  type: z.literal('relayed-status'),
+  workers: z
+    .array(
+      z.strictObject({
+        id: count,
+        state: z.enum(connectedStates),
+        /** Slices of the current step that the worker was assigned. */
+        slices: z.array(alignedRange),
+        imagesPerSecond: z.number().nonnegative(),
+        timeShares: timeShares.nullable(),
+        bytesSent: count,
+        bytesReceived: count,
+        sentBytesPerSecond: z.number().nonnegative(),
+        receivedBytesPerSecond: z.number().nonnegative(),
+        silentMs: milliseconds,
+      }),
+    )
+    .max(maxStatusesInMessage),
+});
 /** "These are the speeds that you asked me to measure." Engines that failed are missing. */
 const measurement = z.strictObject({
   type: z.literal('measurement'),
@@ -134,6 +157,13 @@ const shardRequest = z.strictObject({
 });
 /** "I have this shard now and will not request it again." */
 const shardHeld = z.strictObject({ type: z.literal('shard-held'), sha256 });
+const phases = z.strictObject({
+  waitMs: milliseconds,
+  augmentMs: milliseconds,
+  computeMs: milliseconds,
+  reduceMs: milliseconds,
+  sendMs: milliseconds,
+});
 /**
  * "Here is the partial sum over this range: the gradient and the batch statistics of each slice, in the format of the run's
  * encoding (see encoding/partial-sum.ts)."
@@ -146,21 +176,13 @@ const gradient = z.strictObject({
   slices: z.array(z.strictObject({ lossSum, correctCount: count })).min(1),
   /** Number of gradient values that exceeded the range of 8-bit integers. Only in a step with gradient scales. */
   clippedCount: count.optional(),
-  phases: z.strictObject({
-    waitMs: milliseconds,
-    augmentMs: milliseconds,
-    computeMs: milliseconds,
-    reduceMs: milliseconds,
-    sendMs: milliseconds,
-  }),
+  /** For a relay, the sums over its workers. */
+  phases,
+  /** Only from a relay: what each of its workers contributed, in the order of their last answers. */
+  contributions: z.array(z.strictObject({ name, images: z.int().positive(), phases })).optional(),
 });
 const timeSpan = z.strictObject({ startedMs: z.number(), endedMs: z.number() });
-/**
- * "This is when I computed the partial sum that comes next, in milliseconds by my own clock." Sent if the request to
- * compute is `timed`.
- */
-const timing = z.strictObject({
-  type: z.literal('timing'),
+const partialSumTiming = z.strictObject({
   step: count,
   range: alignedRange,
   /** Time at which the request arrived. The weights arrived earlier. */
@@ -175,6 +197,27 @@ const timing = z.strictObject({
   /** Spans of work done in advance for a later step, since the previous partial sum. */
   preparations: z.array(timeSpan),
 });
+export type PartialSumTiming = z.infer<typeof partialSumTiming>;
+/**
+ * "This is when I computed the partial sum that comes next, in milliseconds by my own clock." Sent if the request to
+ * compute is `timed`.
+ */
+const timing = partialSumTiming.extend({ type: z.literal('timing') });
+/**
+ * "This is when a worker behind me computed a partial sum, in milliseconds by my own clock." A relay sends it if the
+ * request to compute is `timed`.
+ */
+const relayedTiming = z.strictObject({
+  type: z.literal('relayed-timing'),
+  id: count,
+  /** Time at which the relay sent the worker its first assignment of the step. */
+  assignedMs: z.number(),
+  /** Time at which the partial sum arrived at the relay. */
+  arrivedMs: z.number(),
+  timing: partialSumTiming,
+});
+/** "I have stopped computing for this step, as you asked, and will send no more answers." */
+const cancelled = z.strictObject({ type: z.literal('cancelled'), step: count });
 /** "Here is the evaluation of this shard, followed by the predicted class of each image (see predictions.ts)." */
 const evaluation = z.strictObject({
   type: z.literal('evaluation'),
@@ -217,11 +260,14 @@ const workerMessage = z.discriminatedUnion('type', [
   hello,
   relayedWorker,
   relayedWorkerLeft,
+  relayedStatus,
+  relayedTiming,
   measurement,
   shardRequest,
   shardHeld,
   timing,
   gradient,
+  cancelled,
   evaluation,
   failure,
   leave,
@@ -233,6 +279,8 @@ export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
 export type RelayedWorkerMessage = z.infer<typeof relayedWorker>;
 export type RelayedWorkerLeftMessage = z.infer<typeof relayedWorkerLeft>;
+export type RelayedStatusMessage = z.infer<typeof relayedStatus>;
+export type RelayedTimingMessage = z.infer<typeof relayedTiming>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
@@ -310,6 +358,11 @@ const compute = z.strictObject({
   ranges: z.array(alignedRange).min(1),
   timed: z.boolean().optional(),
 });
+/**
+ * "I have all the answers to this step: stop computing them." The worker answers with `cancelled`, in place of the answers
+ * that it has not sent.
+ */
+const cancel = z.strictObject({ type: z.literal('cancel'), step: count });
 /** "Evaluate this shard with this step's weights." */
 const evaluate = z.strictObject({ type: z.literal('evaluate'), step: count, split, index: count });
 /** "There is no more work; do not reconnect." */
@@ -326,6 +379,7 @@ const coordinatorMessage = z.discriminatedUnion('type', [
   publishedWeights,
   weightsDifference,
   compute,
+  cancel,
   evaluate,
   goodbye,
   heartbeat,
@@ -387,7 +441,7 @@ export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
  * every encoding, a run's first gradient travels in float32.
  */
 export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number, encoding: Encoding): number {
-  return 4 * new PartialSumFormat(layout, encoding, false).payloadFloats(sliceCount) + headerAllowanceBytes;
+  return 4 * new PartialSumFormat(layout, sumEncodingOf(encoding, undefined)).payloadFloats(sliceCount) + headerAllowanceBytes;
 }
 
 /**

@@ -97,6 +97,43 @@ async function bytesPerStep(options: CoordinatorOptions): Promise<number> {
   }
 }
 
+it('a worker that is late abandons its round once others have computed it', async () => {
+  const options = { ...run, slices: 2, minWorkers: 2, stragglerFactor: 2 } as const;
+  const cluster = await startCluster(options);
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let steps = 0;
+  try {
+    // The late worker stops in the third step of the third round.
+    const late = fakeEngine({ beforeSlice: () => (++steps === 8 + 3 + 3 ? held : undefined) });
+    await cluster.join({ name: 'late', engine: late });
+    const other = await cluster.join({ name: 'other' });
+    const { events, report } = cluster.coordinator;
+    await new Promise<void>((resolve) => {
+      events.on('step', ({ step }) => {
+        if (step === 19) resolve();
+      });
+    });
+    expect(steps).toBe(8 + 3 + 3);
+    const assigned = new Promise<void>((resolve) => {
+      events.on('work-assigned', ({ worker }) => {
+        if (worker.name === 'late') resolve();
+      });
+    });
+    release();
+    await assigned;
+    // It goes on with a later round, without the other five steps of the one that it was late with.
+    expect(steps).toBeLessThan(8 + 3 + 8);
+    expect(other.name).toBe('other');
+    expect((await report).weightsSha256).toBe(await hashWith(1, { ...run, slices: 2 }));
+  } finally {
+    release();
+    await cluster.close();
+  }
+});
+
 it('with one slice per worker, 32 local steps and int8, a step exchanges at most 0.01 of the bytes of float32', async () => {
   const less = await bytesPerStep({ localSteps: 32, encoding: 'int8' });
   expect(less / (await bytesPerStep({}))).toBeLessThan(0.01);
