@@ -100,7 +100,7 @@ export type {
 } from './shared/dataset/image-batch.js';
 export type { SliceRange } from './shared/reduction/slices.js';
 export type { WorkReason } from './shared/monitoring/step-view.js';
-export type { PartialSumTiming } from './shared/protocol/messages.js';
+export type { PartialSumTiming } from './shared/protocol/message-fields.js';
 export type { DropoutKey } from './shared/network/dropout.js';
 export type { DataShape, ModelLayout } from './shared/network/layout.js';
 export type {

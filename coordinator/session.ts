@@ -11,7 +11,8 @@ import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js'
 import type { ModelLayout } from '../shared/network/layout.js';
 import { roundEndOf } from '../shared/optimizer/rounds.js';
 import { describeOffers, type EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { maxWorkerMessageBytes, type RelayRules, type Welcome } from '../shared/protocol/messages.js';
+import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
+import type { RelayRules } from '../shared/protocol/relay-messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';

@@ -85,7 +85,11 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const url = checkUrl(options.url);
   const { tlsCert, tlsKey } = options;
   const { clientCertificate = url.startsWith('wss:') ? { tlsCert, tlsKey } : {} } = options;
-  const openLink = await linkOpener(url, { tlsCa: options.tlsCa, ...clientCertificate, connectionThread: false }, clock);
+  const openLink = await linkOpener(
+    url,
+    { tlsCa: options.tlsCa, ...clientCertificate, connectionThread: false },
+    clock,
+  );
   const events = new EventEmitter<RelayEvents>();
   const workerEvents = new RunEventBus();
   const onCacheFailure = (message: string) => void events.emit('cacheFailed', { message });

@@ -10,7 +10,8 @@ import { CoordinatorSession } from '../coordinator/session.js';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, ProtocolError } from '../shared/errors.js';
 import type { ModelLayout } from '../shared/network/layout.js';
-import type { RelayRules, Welcome } from '../shared/protocol/messages.js';
+import type { Welcome } from '../shared/protocol/messages.js';
+import type { RelayRules } from '../shared/protocol/relay-messages.js';
 import type { JoinedRun } from '../worker/session.js';
 import { RelayShards } from './relay-shards.js';
 

@@ -3,7 +3,8 @@ import type { WorkerConnection } from '../coordinator/connections/worker-connect
 import { ClockOffset } from '../coordinator/monitoring/timeline/clock-offset.js';
 import type { ClockSample } from '../coordinator/run/run-events.js';
 import { machineMs, type Clock } from '../shared/clock.js';
-import type { PartialSumTiming, RelayedTimingMessage } from '../shared/protocol/messages.js';
+import type { PartialSumTiming } from '../shared/protocol/message-fields.js';
+import type { RelayedTimingMessage } from '../shared/protocol/relay-messages.js';
 import { sameRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { RelayedRun } from './relayed-run.js';
 

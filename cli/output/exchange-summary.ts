@@ -38,7 +38,10 @@ export function summarizeExchange(layout: GradientLayout, localSteps: number): E
 export function describeExchange(summaries: readonly ExchangeSummary[], localSteps: number): string[] {
   const row = (name: string, cell: (summary: ExchangeSummary) => string) => [name, ...summaries.map(cell)];
   return formatTable([
-    row(localSteps === 1 ? 'Per step and worker' : `Per step and worker, with one exchange in ${localSteps} steps`, ({ encoding }) => encoding),
+    row(
+      localSteps === 1 ? 'Per step and worker' : `Per step and worker, with one exchange in ${localSteps} steps`,
+      ({ encoding }) => encoding,
+    ),
     row('weights', (summary) => formatBytes(summary.weightsBytes)),
     ...sliceCounts.map((slices, index) =>
       row(`gradient of ${slices === 1 ? '1 slice' : `${slices} slices`}`, (summary) =>

@@ -12,11 +12,7 @@ interface ConnectionEvents {
 }
 
 /** Prints when a worker or relay joins a run, loses its connection, or cannot use its cache. */
-export function showConnection(
-  events: ConnectionEvents,
-  role: 'worker' | 'relay',
-  printer: RateLimitedPrinter,
-): void {
+export function showConnection(events: ConnectionEvents, role: 'worker' | 'relay', printer: RateLimitedPrinter): void {
   events.on('joined', ({ workerId, network, sliceCount, batchSize }) =>
     printer.line(
       `joined as ${role} ${workerId}: ${network}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,

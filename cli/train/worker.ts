@@ -5,12 +5,7 @@ import { LockstepError, messageOf } from '../../shared/errors.js';
 import { checkUrl, defaultReconnectTimeoutMs, startWorker, type Worker } from '../../worker/main.js';
 import { planWorkers, noWorkersReason, type WorkerPlan } from '../../single-node/worker-processes.js';
 import { wholeNumberOption, workersOption } from '../options/number-options.js';
-import {
-  addEngineOptions,
-  engineOption,
-  gpusOption,
-  readEngineOptions,
-} from '../options/engine-options.js';
+import { addEngineOptions, engineOption, gpusOption, readEngineOptions } from '../options/engine-options.js';
 import { exitWithParent, isSupervised } from '../process/own-process.js';
 import { formatCount } from '../output/format.js';
 import { withFlags } from '../output/flag-names.js';

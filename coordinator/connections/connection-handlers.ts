@@ -27,7 +27,10 @@ export interface ConnectionHandlers extends RelayedHandlers {
    * Called with a clock sample: the worker's clock showed `repliedMs` at some moment between `sentMs` and `returnedMs`
    * on the coordinator's clock.
    */
-  onClockSample: (worker: { id: number; name: string }, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
+  onClockSample: (
+    worker: { id: number; name: string },
+    sample: { sentMs: number; repliedMs: number; returnedMs: number },
+  ) => void;
   /** Called when the worker has received a shard. */
   onShardHeld: () => void;
   /** Called with each message after it has been handled. */
@@ -35,4 +38,3 @@ export interface ConnectionHandlers extends RelayedHandlers {
   /** Called once, when the connection has closed and nothing more will arrive. */
   onClosed: (reason: string) => void;
 }
-

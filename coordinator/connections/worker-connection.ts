@@ -316,9 +316,11 @@ export class WorkerConnection implements WorkerView {
         return this.load.cancelled(message.step);
       case 'measurement':
         return this.#handlers.onMeasured(this.#speedsIn(message));
-      case 'timing':
+      case 'timing': {
         this.#checkStep(message);
-        return this.#handlers.onTiming({ id: this.id, name: this.name }, message);
+        const { type: _type, ...timing } = message;
+        return this.#handlers.onTiming({ id: this.id, name: this.name }, timing);
+      }
       case 'shard-request':
         return this.#shards.request(message.sha256, message.offset, message.bytes);
       case 'shard-held':

@@ -185,9 +185,11 @@ export const statusMetrics: readonly StatusMetric[] = [
     'lockstep_worker_time_ratio',
     "Fraction of each worker's recent time spent on each activity: compute, network or waiting.",
     (status) =>
-      status.workers.filter(computes).flatMap(({ name, timeShares }) =>
-        Object.entries(timeShares ?? {}).map(([activity, share]) => [{ worker: name, activity }, share] as const),
-      ),
+      status.workers
+        .filter(computes)
+        .flatMap(({ name, timeShares }) =>
+          Object.entries(timeShares ?? {}).map(([activity, share]) => [{ worker: name, activity }, share] as const),
+        ),
     'worker',
     'activity',
   ),

@@ -2,12 +2,7 @@
 // taken; the rest are collected from events.
 import type { Clock } from '../../shared/clock.js';
 import type { Config } from '../../shared/config/config.js';
-import {
-  runPhases,
-  type RunPhase,
-  type RunStatus,
-  type WorkerStatus,
-} from '../../shared/monitoring/run-status.js';
+import { runPhases, type RunPhase, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
 import type { ConnectedState } from '../../shared/monitoring/worker-states.js';
 import { describeOffers } from '../../shared/protocol/engine-identity.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';

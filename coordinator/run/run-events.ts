@@ -1,6 +1,6 @@
 // Everything that happens in a run, as one union of plain data. Each event is published once, on the run's RunEventBus.
 import type { EngineCandidate, EngineIdentity } from '../../shared/protocol/engine-identity.js';
-import type { PartialSumTiming } from '../../shared/protocol/messages.js';
+import type { PartialSumTiming } from '../../shared/protocol/message-fields.js';
 import type { RunPhase } from '../../shared/monitoring/run-status.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';

@@ -5,12 +5,26 @@ import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { encodings, type Encoding } from '../encoding/encodings.js';
 import { PartialSumFormat, sumEncodingOf } from '../encoding/partial-sum.js';
-import { engineNames } from '../engine-names.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
 import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
-import { connectedStates } from '../monitoring/worker-states.js';
 import { maxHeaderBytes } from './frame.js';
+import {
+  alignedRange,
+  count,
+  fingerprint,
+  haveDistinctFingerprints,
+  lossSum,
+  maxEngines,
+  name,
+  offers,
+  partialSumTiming,
+  phases,
+  sentence,
+  sha256,
+  split,
+} from './message-fields.js';
+import { relayedStatus, relayedTiming, relayedWorker, relayedWorkerLeft, relayRules } from './relay-messages.js';
 
 /**
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
@@ -35,21 +49,6 @@ export const maxShardsBytes = 256 * 2 ** 30;
 /** Maximum number of shards in a hello. */
 export const maxCachedShards = 10_000;
 
-const count = z.int().nonnegative();
-/** A sum of losses. It may be NaN or infinite, which the run reports as divergence, not as an invalid message. */
-const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
-const milliseconds = z.number().nonnegative();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const name = z.string().min(1).max(200);
-const sentence = z.string().max(2000);
-const split = z.enum(['training', 'validation', 'test']);
-const fingerprint = z.string().min(1).max(1000);
-/** Maximum number of engines that a worker offers. */
-const maxEngines = 16;
-/** Maximum number of workers in a relay's status message. */
-export const maxStatusesInMessage = 256;
-const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
-
 /** A set of images from one split that workers fetch and cache as a unit. */
 const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
 export type Shard = z.infer<typeof shard>;
@@ -71,11 +70,6 @@ const refusalCode = z.enum([
 ]);
 export type RefusalCode = z.infer<typeof refusalCode>;
 
-const offers = z
-  .array(z.strictObject({ engine: name, fingerprint, device: name }))
-  .max(maxEngines)
-  .refine(haveDistinctFingerprints, 'expected distinct fingerprints');
-
 /**
  * "May I join? I can compute with any one of these engines, and I already have these shards." A relay offers no engines of
  * its own; it reports its workers with `relayed-worker`.
@@ -96,50 +90,6 @@ const hello = z
     path: ['engines'],
     message: 'expected at least one engine',
   });
-/**
- * "This worker computes behind me now." A relay sends it when a worker joins it, and again when the worker has been told
- * which engine to use.
- */
-const relayedWorker = z.strictObject({
-  type: z.literal('relayed-worker'),
-  /** Identifies the worker among those of this relay. */
-  id: count,
-  name,
-  address: name,
-  engines: offers.min(1),
-  /** Fingerprint of the engine that the worker uses; null if it has not been told yet. */
-  fingerprint: fingerprint.nullable(),
-});
-/** "This worker no longer computes behind me, for this reason." */
-const relayedWorkerLeft = z.strictObject({
-  type: z.literal('relayed-worker-left'),
-  id: count,
-  reason: sentence,
-  /** Why the worker's engine cannot compute the network, if that is the reason. */
-  networkProblem: sentence.optional(),
-});
-const timeShares = z.strictObject({ compute: z.number(), network: z.number(), waiting: z.number() });
-/** "This is what workers behind me are doing." A relay sends it at the heartbeat interval. */
-const relayedStatus = z.strictObject({
-  type: z.literal('relayed-status'),
-  workers: z
-    .array(
-      z.strictObject({
-        id: count,
-        state: z.enum(connectedStates),
-        /** Slices of the current step that the worker was assigned. */
-        slices: z.array(alignedRange),
-        imagesPerSecond: z.number().nonnegative(),
-        timeShares: timeShares.nullable(),
-        bytesSent: count,
-        bytesReceived: count,
-        sentBytesPerSecond: z.number().nonnegative(),
-        receivedBytesPerSecond: z.number().nonnegative(),
-        silentMs: milliseconds,
-      }),
-    )
-    .max(maxStatusesInMessage),
-});
 /** "These are the speeds that you asked me to measure." Engines that failed are missing. */
 const measurement = z.strictObject({
   type: z.literal('measurement'),
@@ -157,13 +107,6 @@ const shardRequest = z.strictObject({
 });
 /** "I have this shard now and will not request it again." */
 const shardHeld = z.strictObject({ type: z.literal('shard-held'), sha256 });
-const phases = z.strictObject({
-  waitMs: milliseconds,
-  augmentMs: milliseconds,
-  computeMs: milliseconds,
-  reduceMs: milliseconds,
-  sendMs: milliseconds,
-});
 /**
  * "Here is the partial sum over this range: the gradient and the batch statistics of each slice, in the format of the run's
  * encoding (see encoding/partial-sum.ts)."
@@ -181,41 +124,11 @@ const gradient = z.strictObject({
   /** Only from a relay: what each of its workers contributed, in the order of their last answers. */
   contributions: z.array(z.strictObject({ name, images: z.int().positive(), phases })).optional(),
 });
-const timeSpan = z.strictObject({ startedMs: z.number(), endedMs: z.number() });
-const partialSumTiming = z.strictObject({
-  step: count,
-  range: alignedRange,
-  /** Time at which the request arrived. The weights arrived earlier. */
-  receivedMs: z.number(),
-  startedMs: z.number(),
-  /** Time at which the partial sum was handed to the socket. */
-  sentMs: z.number(),
-  /** Slices in the order of computation. Each span begins with augmentation, unless it was done in advance. */
-  slices: z.array(timeSpan.extend({ slice: count, augmentMs: milliseconds, computeMs: milliseconds })).min(1),
-  /** Spans in which one gradient was added to another. */
-  additions: z.array(timeSpan),
-  /** Spans of work done in advance for a later step, since the previous partial sum. */
-  preparations: z.array(timeSpan),
-});
-export type PartialSumTiming = z.infer<typeof partialSumTiming>;
 /**
  * "This is when I computed the partial sum that comes next, in milliseconds by my own clock." Sent if the request to
  * compute is `timed`.
  */
 const timing = partialSumTiming.extend({ type: z.literal('timing') });
-/**
- * "This is when a worker behind me computed a partial sum, in milliseconds by my own clock." A relay sends it if the
- * request to compute is `timed`.
- */
-const relayedTiming = z.strictObject({
-  type: z.literal('relayed-timing'),
-  id: count,
-  /** Time at which the relay sent the worker its first assignment of the step. */
-  assignedMs: z.number(),
-  /** Time at which the partial sum arrived at the relay. */
-  arrivedMs: z.number(),
-  timing: partialSumTiming,
-});
 /** "I have stopped computing for this step, as you asked, and will send no more answers." */
 const cancelled = z.strictObject({ type: z.literal('cancelled'), step: count });
 /** "Here is the evaluation of this shard, followed by the predicted class of each image (see predictions.ts)." */
@@ -277,28 +190,11 @@ const workerMessage = z.discriminatedUnion('type', [
 /** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
-export type RelayedWorkerMessage = z.infer<typeof relayedWorker>;
-export type RelayedWorkerLeftMessage = z.infer<typeof relayedWorkerLeft>;
-export type RelayedStatusMessage = z.infer<typeof relayedStatus>;
-export type RelayedTimingMessage = z.infer<typeof relayedTiming>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
 export type FailureMessage = z.infer<typeof failure>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
-
-/** What a relay needs to know to admit workers and to give them work as the coordinator does. */
-const relayRules = z.strictObject({
-  /** The engine that all workers must use, or `auto` for any. */
-  engine: z.enum(engineNames),
-  /** The run's fingerprint; null if it has not been chosen yet. */
-  fingerprint: fingerprint.nullable(),
-  /** Whether workers without this fingerprint are refused. */
-  exact: z.boolean(),
-  stragglerFactor: z.number().nonnegative(),
-  replicas: z.int().positive(),
-});
-export type RelayRules = z.infer<typeof relayRules>;
 
 /**
  * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for
@@ -393,10 +289,6 @@ export type WeightsDifferenceMessage = z.infer<typeof weightsDifference>;
 export type ComputeMessage = z.infer<typeof compute>;
 export type EvaluateMessage = z.infer<typeof evaluate>;
 
-function haveDistinctFingerprints(engines: readonly { fingerprint: string }[]): boolean {
-  return new Set(engines.map((engine) => engine.fingerprint)).size === engines.length;
-}
-
 function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: string): Message {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
@@ -441,7 +333,10 @@ export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
  * every encoding, a run's first gradient travels in float32.
  */
 export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number, encoding: Encoding): number {
-  return 4 * new PartialSumFormat(layout, sumEncodingOf(encoding, undefined)).payloadFloats(sliceCount) + headerAllowanceBytes;
+  return (
+    4 * new PartialSumFormat(layout, sumEncodingOf(encoding, undefined)).payloadFloats(sliceCount) +
+    headerAllowanceBytes
+  );
 }
 
 /**

@@ -468,7 +468,13 @@ describe('who may be a relay', () => {
   it('is not who has a join link', async () => {
     const { coordinator } = await clusterOf({ token: inTokens.owner, joinLink: true });
     const [, coordinatorToken] = coordinator.joinLink()!.url.split('#');
-    const { done } = await startRelay({ url: coordinator.url, port: 0, cache: null, coordinatorToken, isForHost: true });
+    const { done } = await startRelay({
+      url: coordinator.url,
+      port: 0,
+      cache: null,
+      coordinatorToken,
+      isForHost: true,
+    });
     await expect(done).rejects.toThrow('the token of a join link admits a single worker');
   });
 

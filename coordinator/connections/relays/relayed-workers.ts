@@ -1,13 +1,13 @@
 // The workers that compute behind one relay, as the relay reports them.
 import { ProtocolError } from '../../../shared/errors.js';
 import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
+import type { PartialSumTiming } from '../../../shared/protocol/message-fields.js';
 import type {
-  PartialSumTiming,
   RelayedStatusMessage,
   RelayedTimingMessage,
   RelayedWorkerLeftMessage,
   RelayedWorkerMessage,
-} from '../../../shared/protocol/messages.js';
+} from '../../../shared/protocol/relay-messages.js';
 
 /** Maximum number of workers behind one relay, which limits the memory that a relay can occupy. */
 const maxRelayedWorkers = 4096;
@@ -33,10 +33,7 @@ export type RelayedStatus = Omit<RelayedStatusMessage['workers'][number], 'id'>;
 
 /** A message about a worker behind a relay, or about several. */
 export type RelayedMessage =
-  | RelayedWorkerMessage
-  | RelayedWorkerLeftMessage
-  | RelayedStatusMessage
-  | RelayedTimingMessage;
+  RelayedWorkerMessage | RelayedWorkerLeftMessage | RelayedStatusMessage | RelayedTimingMessage;
 
 /** A worker that reports timings. */
 export interface TimedWorker {
@@ -118,6 +115,8 @@ export class RelayedWorkers {
         const { id, name } = worker;
         return () => handlers.onTiming({ id, name, relayed: { assignedMs, arrivedMs } }, timing);
       }
+      default:
+        return message satisfies never;
     }
   }
 

@@ -1,6 +1,6 @@
 // The tracks of one worker in a timeline: one thread each for receiving assignments with their weights, computing, and
 // sending gradients. Times are on the coordinator's clock.
-import type { PartialSumTiming } from '../../../shared/protocol/messages.js';
+import type { PartialSumTiming } from '../../../shared/protocol/message-fields.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
 import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace-events.js';
@@ -90,9 +90,7 @@ export class WorkerTracks {
       const ofStep = { step: step + 1 };
       const all: CompleteEvent[] = [];
       const assignedMs = this.#assignedMs.get(step);
-      const assignedUs = relayed
-        ? localUs(relayed.assignedMs)
-        : assignedMs !== undefined && microsecondsAt(assignedMs);
+      const assignedUs = relayed ? localUs(relayed.assignedMs) : assignedMs !== undefined && microsecondsAt(assignedMs);
       if (assignedUs !== false && !received.has(step)) {
         received.add(step);
         // The estimated clock offset may be wrong by more than the transfer took, so make sure that nothing arrives

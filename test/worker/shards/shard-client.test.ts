@@ -243,10 +243,7 @@ describe('a prefetched shard', () => {
     const { send, client, done, receive } = await prefetching();
     const needed = client.recordsOf('training', 0);
     // The first chunk has already been requested; a second request covers the rest.
-    const requests = [
-      requestOf(largeSha256, 0, chunkBytes),
-      requestOf(largeSha256, chunkBytes, chunkBytes + 100),
-    ];
+    const requests = [requestOf(largeSha256, 0, chunkBytes), requestOf(largeSha256, chunkBytes, chunkBytes + 100)];
     expect(send.mock.calls).toEqual(requests);
     receive(0, chunkBytes);
     receive(chunkBytes, size);

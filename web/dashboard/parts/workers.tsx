@@ -7,7 +7,17 @@ import { bytesPerSecond, duration, percent, perSecond, wholeNumber } from '../..
 import { describeLoss, sliceRanges } from '../wording.js';
 import { confirmation } from './controls.js';
 
-const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Network', 'Time', 'Last seen', 'Lost'] as const;
+const columns = [
+  'Worker',
+  'State',
+  'Engine and device',
+  'Slices',
+  'Images/s',
+  'Network',
+  'Time',
+  'Last seen',
+  'Lost',
+] as const;
 
 export function Workers() {
   const { workers } = live.value!.status;
