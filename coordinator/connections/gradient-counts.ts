@@ -22,10 +22,14 @@ export function assertGradientCounts({ range, sampleCount, slices }: GradientMes
 }
 
 /**
- * Throws ProtocolError unless the contributions that a relay reports add up to the gradient. A relay has at most one
- * contribution per slice.
+ * Throws ProtocolError unless contributions come from a relay, at most one per slice, and add up to the gradient.
  */
-export function assertContributions({ range, sampleCount, contributions = [] }: GradientMessage): void {
+export function assertContributions(
+  { range, sampleCount, contributions }: GradientMessage,
+  isRelay: boolean,
+): void {
+  if (contributions === undefined) return;
+  if (!isRelay) throw new ProtocolError('a worker that is not a relay reports contributions of others');
   const images = contributions.reduce((sum, contribution) => sum + contribution.images, 0);
   if (contributions.length <= range.count && images === sampleCount) return;
   throw new ProtocolError(

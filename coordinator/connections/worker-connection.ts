@@ -389,11 +389,8 @@ export class WorkerConnection implements WorkerView {
 
   #checkGradient(message: GradientMessage): void {
     this.#checkStep(message);
-    const { step, sampleCount, phases, contributions } = message;
-    if (contributions !== undefined) {
-      this.#relayedOf({ type: 'gradient with contributions' });
-      assertContributions(message);
-    }
+    const { step, sampleCount, phases } = message;
+    assertContributions(message, this.relayed !== undefined);
     const { imagesPerSlice, clock } = this.#settings;
     assertGradientCounts(message, imagesPerSlice(step));
     const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;
