@@ -24,10 +24,7 @@ export function assertGradientCounts({ range, sampleCount, slices }: GradientMes
 /**
  * Throws ProtocolError unless contributions come from a relay, at most one per slice, and add up to the gradient.
  */
-export function assertContributions(
-  { range, sampleCount, contributions }: GradientMessage,
-  isRelay: boolean,
-): void {
+export function assertContributions({ range, sampleCount, contributions }: GradientMessage, isRelay: boolean): void {
   if (contributions === undefined) return;
   if (!isRelay) throw new ProtocolError('a worker that is not a relay reports contributions of others');
   const images = contributions.reduce((sum, contribution) => sum + contribution.images, 0);

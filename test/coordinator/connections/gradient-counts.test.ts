@@ -17,7 +17,7 @@ describe('the contributions to a gradient', () => {
     expect(() => assertContributions(gradientOf(8, 8), true)).not.toThrow();
     expect(() => assertContributions(gradientOf(16), true)).not.toThrow();
     expect(() => assertContributions(gradientOf(8, 7), true)).toThrow(
-      'a relay reports 2 contributions of 15 images in all to slices 2–3, which has 16',
+      'a relay reports 2 contributions of 15 images in all to slices 2 to 3, which has 16',
     );
     expect(() => assertContributions(gradientOf(8, 4, 4), true)).toThrow('a relay reports 3 contributions');
     expect(() => assertContributions(gradientOf(16), false)).toThrow('a worker that is not a relay');
