@@ -56,7 +56,6 @@ export const host: Platform = {
   createSha256: () => new NodeSha256(),
   readBuiltFile: async (name, importer) => new Uint8Array(await readFile(builtFile(name, importer))),
   allocate: (bytes) => Buffer.allocUnsafe(bytes),
-  allocateMessage: (bytes) => new SharedArrayBuffer(bytes),
   bufferBytes: () => getHeapStatistics().external_memory,
   get collectYoungGeneration() {
     const { gc } = globalThis;
