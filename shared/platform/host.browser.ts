@@ -51,8 +51,6 @@ export const host: Platform = {
     return new Uint8Array(await response.arrayBuffer());
   },
   allocate: (bytes) => new Uint8Array(bytes),
-  // WebSocket.send does not accept shared memory.
-  allocateMessage: (bytes) => new ArrayBuffer(bytes),
   bufferBytes: () => 0,
   collectYoungGeneration: undefined,
 };

@@ -57,7 +57,6 @@ export const host: Platform = {
   sha256Of: (bytes) => Promise.resolve(new NodeSha256().update(bytes).digest()),
   readBuiltFile: async (name, importer) => new Uint8Array(await readFile(builtFile(name, importer))),
   allocate: (bytes) => Buffer.allocUnsafe(bytes),
-  allocateMessage: (bytes) => new SharedArrayBuffer(bytes),
   bufferBytes: () => getHeapStatistics().external_memory,
   get collectYoungGeneration() {
     const { gc } = globalThis;

@@ -30,8 +30,6 @@ export interface Platform {
   readBuiltFile: (name: string, importer: string) => Promise<Uint8Array<ArrayBuffer>>;
   /** Returns memory with arbitrary contents. */
   allocate: (bytes: number) => Uint8Array<ArrayBuffer>;
-  /** Returns memory for a large message, filled with zeros: memory that the connection's thread can read, if possible. */
-  allocateMessage: (bytes: number) => ArrayBufferLike;
   /** Size of this thread's buffers in bytes. */
   bufferBytes: () => number;
   /** Collects this thread's young generation; undefined where garbage cannot be collected on request. */
