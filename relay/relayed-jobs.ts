@@ -58,17 +58,18 @@ export class PartialSumsJob extends SliceJob<never> {
     this.#targets = [...this.#targets, ...targets];
   }
 
-  accept(_worker: WorkerConnection, answer: GradientAnswer): void {
+  accept(_worker: WorkerConnection, answer: GradientAnswer): readonly PartialSum['gradientSum'][] {
     const { first } = answer.range;
     const target = this.#targets.find(({ range }) => first >= range.first && first < range.first + range.count)!;
     const startedMs = performance.now();
-    target.sum.add(answer);
+    const unneeded = target.sum.add(answer);
     const reduceMs = performance.now() - startedMs;
     target.phases = addPhases(addPhases(target.phases, answer.phases), { ...noPhases, reduceMs });
     const { total } = target.sum;
-    if (total === undefined) return;
+    if (total === undefined) return unneeded;
     this.#targets = this.#targets.filter((other) => other !== target);
     this.#onSum(total, target.phases);
+    return [...unneeded, total.gradientSum];
   }
 
   result(): never {
@@ -101,7 +102,8 @@ export class RelayedEvaluationJob extends EvaluationJob {
     return { ...super.parse(message, payload), message: message as EvaluationMessage, payload };
   }
 
-  override accept(_worker: WorkerConnection, { message, payload }: RelayedEvaluation): void {
+  override accept(_worker: WorkerConnection, { message, payload }: RelayedEvaluation): readonly never[] {
     this.#onAnswer(message, payload);
+    return [];
   }
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { once } from 'node:events';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setV8Flags } from '../../../cli/process/v8-flags.js';
 import { startCoordinator, type Coordinator } from '../../../coordinator/main.js';
 import { cifar10Description, cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
@@ -45,6 +46,8 @@ async function measure(coordinator: Coordinator, startedMs: number): Promise<Coo
   await once(events, 'step-started');
   const joinMs = performance.now() - startedMs;
   const times: number[] = [];
+  const delays = monitorEventLoopDelay();
+  delays.enable();
   let first: Snapshot | undefined;
   let last: Snapshot | undefined;
   events.on('step', ({ step }) => {
@@ -53,7 +56,7 @@ async function measure(coordinator: Coordinator, startedMs: number): Promise<Coo
     if (step === warmUpSteps) first = { ...snapshotOf(coordinator, 0), cpuMicroseconds: cpuMicroseconds() };
     if (step >= warmUpSteps) times.push(performance.now());
   });
-  const { workersLost, slicesReassigned, weightsSha256 } = await report;
+  const { workersLost, slicesReassigned, stragglers, weightsSha256 } = await report;
   const steps = totalSteps - warmUpSteps;
   const perStep = (key: keyof Snapshot) => (last![key] - first![key]) / steps;
   return {
@@ -63,6 +66,8 @@ async function measure(coordinator: Coordinator, startedMs: number): Promise<Coo
     bytesSent: perStep('sent'),
     bytesReceived: perStep('received'),
     joinMs,
+    blockedMs: delays.max / 1e6,
+    stragglers,
     workersLost,
     slicesReassigned,
     weightsSha256,
@@ -81,6 +86,8 @@ try {
     steps: totalSteps,
     validationSplit: 0,
     seed: 1,
+    // Simulated workers share threads, so one may be silent while others compute.
+    heartbeatTimeout: 120,
     minWorkers: workers,
     dataset: datasetOf(slices * totalSteps),
     port: 0,

@@ -3,6 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Encoding } from '../../../shared/encoding/encodings.js';
+import { endAll } from '../exchange-processes.js';
 
 export interface ScaleCase {
   encoding: Encoding;
@@ -27,6 +28,9 @@ export interface CoordinatorResult {
   bytesReceived: number;
   /** Time until all workers have joined, in milliseconds. */
   joinMs: number;
+  /** Longest time for which the coordinator handled no event, in milliseconds. */
+  blockedMs: number;
+  stragglers: number;
   workersLost: number;
   slicesReassigned: number;
   weightsSha256: string;
@@ -66,16 +70,15 @@ export async function measureRun(measured: ScaleCase): Promise<ScaleResult> {
     const relayResults = relays.map((relay) => messageOf<RelayResult>(relay));
     const urls = relays.length === 0 ? [url] : relayUrls;
     const workerUrls = Array.from({ length: measured.workers }, (_, index) => urls[index % urls.length]);
-    const result = messageOf<CoordinatorResult>(coordinator);
-    const workers: ChildProcess[] = [];
+    const coordinatorResult = messageOf<CoordinatorResult>(coordinator);
     for (let first = 0; first < workerUrls.length; first += maxWorkersPerProcess) {
-      workers.push(start('workers-process', ...workerUrls.slice(first, first + maxWorkersPerProcess)));
+      start('workers-process', ...workerUrls.slice(first, first + maxWorkersPerProcess));
     }
-    const ended = children.map((child) => exitOf(child));
-    const all = await Promise.all([result, Promise.all(relayResults), Promise.all(ended)]);
-    return withRelays(all[0], all[1], measured.steps);
+    const result = await coordinatorResult;
+    for (const relay of relays) relay.send('end');
+    return withRelays(result, await Promise.all(relayResults), measured.steps);
   } finally {
-    for (const child of children) child.kill();
+    await endAll(children.filter((child) => child.exitCode === null && child.signalCode === null));
   }
 }
 
@@ -94,9 +97,4 @@ async function messageOf<Message>(child: ChildProcess): Promise<Message> {
   });
   const [message] = (await Promise.race([once(child, 'message'), exit])) as [Message];
   return message;
-}
-
-async function exitOf(child: ChildProcess): Promise<void> {
-  if (child.exitCode === null) await once(child, 'exit');
-  if (child.exitCode !== 0) throw new Error(`a process of the benchmark ended with status ${child.exitCode}`);
 }

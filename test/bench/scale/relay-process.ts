@@ -12,6 +12,8 @@ const [{ url }] = (await once(relay.events, 'listening')) as [RelayAddress];
 process.send!(url);
 await once(relay.events, 'progress');
 const before = process.cpuUsage();
+// The relay may have missed the coordinator's goodbye.
+process.once('message', () => relay.stop('the run has ended'));
 await relay.done;
 const { user, system } = process.cpuUsage(before);
 const result: RelayResult = { cpuMs: (user + system) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };

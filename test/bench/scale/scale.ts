@@ -22,7 +22,7 @@ Trains with simulated workers and prints what each step costs the coordinator.
 `;
 
 const header =
-  'encoding  workers  relays  step ms  CPU ms  peak MB  MB out/step  MB in/step  relay CPU ms  relay MB  lost  reassigned';
+  'encoding  workers  relays  step ms  CPU ms  peak MB  MB out/step  MB in/step  blocked ms  relay CPU ms  relay MB  lost  late';
 
 export async function benchScale(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -102,10 +102,11 @@ function rowOf({ encoding, workers, relays }: ScaleCase, runs: readonly ScaleRes
     (median('peakBytes') / 1e6).toFixed(0).padStart(7),
     (median('bytesSent') / 1e6).toFixed(1).padStart(11),
     (median('bytesReceived') / 1e6).toFixed(1).padStart(10),
+    median('blockedMs').toFixed(0).padStart(10),
     (relays === 0 ? '' : median('relayCpuMs').toFixed(0)).padStart(12),
     (relays === 0 ? '' : (median('relayPeakBytes') / 1e6).toFixed(0)).padStart(8),
     median('workersLost').toFixed(0).padStart(4),
-    median('slicesReassigned').toFixed(0).padStart(10),
+    median('stragglers').toFixed(0).padStart(4),
   ].join('  ');
 }
 

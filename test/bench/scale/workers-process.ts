@@ -1,5 +1,6 @@
 // Simulated workers of the scale benchmark: real workers, one per argument, whose engine answers at once with the same
 // gradient. It claims to have computed for a second, so that the scheduler gives each worker as many slices.
+import { once } from 'node:events';
 import { setV8Flags } from '../../../cli/process/v8-flags.js';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
@@ -34,11 +35,13 @@ const engine: Engine = {
   close: () => Promise.resolve(),
 };
 
-await Promise.all(
-  process.argv.slice(2).map(async (url, index) => {
-    const name = `worker-${process.pid}-${index}`;
-    const worker = await startWorker({ url, name, engine, cache: null, connectionThread: false });
-    await worker.done;
-  }),
-);
+const ended: Promise<unknown>[] = [];
+for (const [index, url] of process.argv.slice(2).entries()) {
+  const name = `worker-${process.pid}-${index}`;
+  const worker = await startWorker({ url, name, engine, cache: null, connectionThread: false });
+  ended.push(worker.done);
+  // One after the other, because a thread that opens many connections is late with each hello.
+  await once(worker.events, 'joined');
+}
+await Promise.all(ended);
 process.disconnect();
