@@ -75,7 +75,7 @@ describe('a worker that stops reading', () => {
   const [slicesBefore, slicesAfter] = [10 * slices, 38 * slices];
 
   /** Joins a run as a worker that holds all shards, and stops reading once it has been sent work. */
-  async function joinAndStall(url: string): Promise<{ joined: Promise<void>; stalled: Promise<void> }> {
+  async function joinAndStall(url: string) {
     const socket = new WebSocket(`${url}/worker`);
     closing.push(() => socket.terminate());
     await once(socket, 'open');
@@ -94,7 +94,7 @@ describe('a worker that stops reading', () => {
     const joined = received('welcome').then((welcome) => {
       for (const { sha256 } of (welcome as Welcome).shards) socket.send(encodeFrame({ type: 'shard-held', sha256 }));
     });
-    return { joined, stalled };
+    return { joined, stalled, leave: () => socket.terminate() };
   }
 
   /** Returns the bytes that the stalled worker has been sent, some of which may still be in memory. */
@@ -126,7 +126,7 @@ describe('a worker that stops reading', () => {
     });
     const worker = await joinTo(url, { engine, clock });
     await pausedBefore;
-    const { joined, stalled } = await joinAndStall(url);
+    const { joined, stalled, leave } = await joinAndStall(url);
     await joined;
     pauses.emit('continue');
     await stalled;
@@ -136,6 +136,7 @@ describe('a worker that stops reading', () => {
     clock.advance(1000);
     await pausedAtEnd;
     expect(await bytesSentBy(url)).toBe(bytesWhenStalled);
+    leave();
     pauses.emit('continue');
     expect((await coordinator.report).weightsSha256).toBe(await hashWith(1, options));
   });
