@@ -51,7 +51,7 @@ async function joinTo(url: string, options: Partial<WorkerOptions> = {}): Promis
 it.each(['float32', 'int8'] as const)(
   '50 workers compute the weights of a single one in %s, behind four relays and directly',
   async (encoding) => {
-    const options = { encoding, batchSize: 64, slices: 64, steps: 5 };
+    const options = { encoding, batchSize: 64, slices: 64, steps: 4 };
     const expected = await hashWith(1, options);
     for (const relayCount of [0, 4]) {
       const { coordinator } = await clusterOf({ ...options, minWorkers: 50 });
