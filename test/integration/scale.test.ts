@@ -91,10 +91,9 @@ describe('a worker that stops reading', () => {
         });
       });
     const stalled = received('compute').then(() => socket.pause());
-    const joined = received('welcome').then((welcome) => {
-      for (const { sha256 } of (welcome as Welcome).shards) socket.send(encodeFrame({ type: 'shard-held', sha256 }));
-    });
-    return { joined, stalled, leave: () => socket.terminate() };
+    const { shards } = (await received('welcome')) as Welcome;
+    for (const { sha256 } of shards) socket.send(encodeFrame({ type: 'shard-held', sha256 }));
+    return { stalled, leave: () => socket.terminate() };
   }
 
   /** Returns the bytes that the stalled worker has been sent, some of which may still be in memory. */
@@ -126,8 +125,7 @@ describe('a worker that stops reading', () => {
     });
     const worker = await joinTo(url, { engine, clock });
     await pausedBefore;
-    const { joined, stalled, leave } = await joinAndStall(url);
-    await joined;
+    const { stalled, leave } = await joinAndStall(url);
     pauses.emit('continue');
     await stalled;
     const bytesWhenStalled = await bytesSentBy(url);

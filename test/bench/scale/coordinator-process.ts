@@ -88,6 +88,8 @@ try {
     seed: 1,
     // Simulated workers share threads, so one may be silent while others compute.
     heartbeatTimeout: 120,
+    // Copies of shards are sent in the background, more of them the longer a step takes.
+    replicas: 1,
     minWorkers: workers,
     dataset: datasetOf(slices * totalSteps),
     port: 0,
