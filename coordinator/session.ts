@@ -11,6 +11,7 @@ import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js'
 import type { ModelLayout } from '../shared/network/layout.js';
 import { roundEndOf } from '../shared/optimizer/rounds.js';
 import { describeOffers, type EngineIdentity } from '../shared/protocol/engine-identity.js';
+import { compareFingerprints } from '../shared/protocol/probed-fingerprint.js';
 import { maxWorkerMessageBytes, type RelayRules, type Welcome } from '../shared/protocol/messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
@@ -122,6 +123,11 @@ export class CoordinatorSession {
       heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
       clock,
     };
+    this.pool.listen({
+      probed: (worker) => this.#admitProbed(worker),
+      leftUnprobed: ({ name, address }, reason) =>
+        this.#publishAccess(`${name} (${address}) left before it had joined: ${reason}`),
+    });
   }
 
   /** Signal that stop() aborts. */
@@ -193,9 +199,14 @@ export class CoordinatorSession {
    */
   announceWorkers(isUntried: () => boolean = () => true): void {
     for (const worker of this.pool.connections) {
-      if (worker.relayed === undefined) this.#announce(worker);
-      else this.#announceRelay(worker);
+      if (worker.relayed !== undefined) this.#announceRelay(worker);
+      else if (this.pool.get(worker.id) !== undefined) this.#announce(worker);
     }
+    const stopIfNoneCanCompute = ({ name, networkProblem }: WorkerConnection) => {
+      if (networkProblem === undefined || this.pool.size > 0 || !isUntried()) return;
+      const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
+      this.stop(new LockstepError('bad-config', problem));
+    };
     this.pool.listen({
       joined: (worker) => {
         if (worker.relayed === undefined) this.#announce(worker);
@@ -216,12 +227,13 @@ export class CoordinatorSession {
       left: (worker, reason) => {
         // Workers that are disconnected at the end of the session are not lost.
         if (this.#isEnded || worker.relayed !== undefined) return;
-        const { id, name, address, bytesSent, bytesReceived, networkProblem } = worker;
+        const { id, name, address, bytesSent, bytesReceived } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
-        if (networkProblem === undefined || workers > 0 || !isUntried()) return;
-        const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
-        this.stop(new LockstepError('bad-config', problem));
+        stopIfNoneCanCompute(worker);
+      },
+      leftUnprobed: (worker) => {
+        if (!this.#isEnded) stopIfNoneCanCompute(worker);
       },
     });
   }
@@ -276,13 +288,37 @@ export class CoordinatorSession {
         }),
     );
     worker.send(this.#welcome(worker.id, isRelay), ...this.#setup.welcomePayload);
+    // An evaluation needs no probes: engines give almost the same results.
+    const unprobed = isRelay || this.#options.kind === 'evaluation' ? [] : this.engine.unprobed(engines);
+    if (unprobed.length > 0) {
+      worker.probe(unprobed);
+      this.pool.addUnprobed(worker);
+      return undefined;
+    }
     if (!isRelay) {
       this.#chooseFirst(engines);
-      const engine = this.engine.engineFor(engines);
-      if (engine !== undefined) worker.useEngine(engine);
+      this.#assignEngine(worker);
     }
     this.pool.add(worker);
     return undefined;
+  }
+
+  /** Admits a worker that has computed the probes of its engines, or refuses it. */
+  #admitProbed(worker: WorkerConnection): void {
+    if (this.hasEnded) return worker.dismiss('finished', `the ${this.#options.kind} has ended`);
+    const { offers, probeFailure } = worker;
+    const canCompute = offers.some((offer) => this.engine.allows(offer));
+    if (!canCompute && probeFailure !== undefined) return worker.fail(probeFailure);
+    const refusal = this.engine.refusalOf(offers, worker.linkId !== undefined);
+    if (refusal !== undefined) return worker.dismiss(refusal.code, refusal.message);
+    this.#assignEngine(worker);
+    this.pool.add(worker);
+  }
+
+  /** Tells a worker which engine to use, if the run has chosen one. */
+  #assignEngine(worker: WorkerConnection): void {
+    const engine = this.engine.engineFor(worker.offers);
+    if (engine !== undefined) worker.useEngine(engine);
   }
 
   /** Chooses the engine of an evaluation: the first one offered. Engines give almost the same results. */
@@ -312,6 +348,8 @@ export class CoordinatorSession {
         if (fingerprint !== null) worker.send({ type: 'use-engine', fingerprint });
         continue;
       }
+      // It is told when it has answered its probes.
+      if (this.pool.get(worker.id) === undefined) continue;
       const refusal = this.engine.refusalOf(worker.offers, worker.linkId !== undefined);
       const engine = this.engine.engineFor(worker.offers);
       if (refusal !== undefined) {
@@ -361,8 +399,10 @@ export class CoordinatorSession {
     if (engine === undefined) return;
     this.#events.publish({ type: 'engine-assigned', id, name, ...engine });
     const expected = this.engine.fingerprint;
-    if (expected === null || expected === engine.fingerprint) return;
-    this.#events.publish({ type: 'inexact', name, fingerprint: engine.fingerprint, expected });
+    const match = expected === null ? 'exact' : compareFingerprints(engine.fingerprint, expected);
+    if (expected === null || match === 'exact') return;
+    const { fingerprint } = engine;
+    this.#events.publish({ type: 'inexact', name, fingerprint, expected, exactAsProbed: match === 'as-probed' });
   }
 
   #publishAccess(message: string): void {

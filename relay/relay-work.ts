@@ -91,6 +91,12 @@ export class RelayWork implements SessionWork {
     this.#stopReporting = this.#reportChanges(events);
   }
 
+  probe(fingerprint: string): void {
+    throw new ProtocolError(
+      `the coordinator asked a relay to probe ${JSON.stringify(fingerprint)}, but it has no engine`,
+    );
+  }
+
   measure(): void {
     this.#sendSpeeds().catch((error: unknown) => {
       if (!this.#abandoned.signal.aborted) this.#controls.fail(error);

@@ -9,6 +9,7 @@ export const exitStatuses = {
   'bad-address': 1,
   'bad-checkpoint': 1,
   'bits-differ': 1,
+  'device-lost': 1,
   diverged: 1,
   'download-failed': 1,
   'engine-failed': 1,

@@ -1,10 +1,12 @@
-// Holds a run's models, at most one per engine. They outlive the connection, so a worker that rejoins the same run does
+// Holds a run's models, at most one per engine, and the fingerprints that probes gave the engines. Models outlive the connection, so a worker that rejoins the same run does
 // not have to create them again.
 import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { graphSha256 } from '../shared/network/graph-json.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
+import { withProbe } from '../shared/protocol/probed-fingerprint.js';
 import type { Engine, EngineModel } from './engine.js';
+import { probeModel } from './measurement/probe-model.js';
 
 /** Everything that an engine needs to know to create a run's model. */
 export interface ModelSpec {
@@ -16,6 +18,8 @@ export interface ModelSpec {
 export class DeviceModels {
   readonly #engines: readonly Engine[];
   readonly #models = new Map<Engine, EngineModel>();
+  /** Engines by the fingerprints that probes gave them. */
+  readonly #probed = new Map<string, Engine>();
   /** Identifies the specification that the models were created with. */
   #key = '';
 
@@ -30,7 +34,19 @@ export class DeviceModels {
 
   /** Returns the engine's identity, or undefined if no engine has this fingerprint. */
   identityOf(fingerprint: string): EngineIdentity | undefined {
-    return this.offers.find((offer) => offer.fingerprint === fingerprint);
+    const engine = this.#engineWith(fingerprint);
+    return engine && { ...engine.identity, fingerprint };
+  }
+
+  /** Computes the probe of the engine with this fingerprint. @returns its fingerprint with the probe */
+  async probe(fingerprint: string, spec: ModelSpec, imagesPerSlice: number): Promise<string> {
+    const model = await this.load(fingerprint, spec);
+    const sha256 = await probeModel(model, spec.layout, imagesPerSlice);
+    const engine = this.#engineWith(fingerprint)!;
+    // An engine may know its own version only when it has created a model.
+    const probed = withProbe(engine.identity.fingerprint, sha256);
+    this.#probed.set(probed, engine);
+    return probed;
   }
 
   /** Returns the model of the engine with this fingerprint. Creates it unless it exists. */
@@ -38,7 +54,7 @@ export class DeviceModels {
     const key = JSON.stringify([graphSha256(layout.graph), layout.data, preprocessing, labelSmoothing]);
     if (this.#key !== key) this.dispose();
     this.#key = key;
-    const engine = this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);
+    const engine = this.#engineWith(fingerprint);
     if (engine === undefined) throw new RangeError(`no engine has the fingerprint ${fingerprint}`);
     const model = this.#models.get(engine) ?? (await engine.createModel(layout, preprocessing, labelSmoothing));
     this.#models.set(engine, model);
@@ -47,8 +63,9 @@ export class DeviceModels {
 
   /** Disposes of the models of all other engines. */
   keepOnly(fingerprint: string): void {
+    const kept = this.#engineWith(fingerprint);
     for (const [engine, model] of this.#models) {
-      if (engine.identity.fingerprint === fingerprint) continue;
+      if (engine === kept) continue;
       model.dispose();
       this.#models.delete(engine);
     }
@@ -57,5 +74,9 @@ export class DeviceModels {
   dispose(): void {
     for (const model of this.#models.values()) model.dispose();
     this.#models.clear();
+  }
+
+  #engineWith(fingerprint: string): Engine | undefined {
+    return this.#probed.get(fingerprint) ?? this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);
   }
 }

@@ -19,6 +19,7 @@ import {
 } from '../shared/protocol/messages.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { WorkerProgress } from '../shared/worker/events.js';
+import { failureOf, isDeviceLost } from './failure.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
 import { LocalSteps } from './computation/local-steps.js';
 import { SliceComputer } from './computation/slice-computer.js';
@@ -62,7 +63,7 @@ export class RunWork implements SessionWork {
   readonly #abandoned = new AbortController();
   /** Requests for work; undefined until the coordinator has chosen the engine. */
   #queue: WorkQueue<SliceComputer> | undefined;
-  /** Settles when the engines have been measured. */
+  /** Settles when the engines have been probed and measured. */
   #measured: Promise<void> = Promise.resolve();
   readonly #frames = new OutgoingFrames();
   readonly #timer = new PhaseTimer();
@@ -87,6 +88,13 @@ export class RunWork implements SessionWork {
     this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout, run.config.encoding);
     this.#weights = new HeldWeights(spec.layout, run.config.encoding);
     this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), held, (message) => this.#send(message));
+  }
+
+  /** Computes the probe of an engine and reports the fingerprint that contains it. */
+  probe(fingerprint: string): void {
+    if (this.#queue !== undefined) throw new ProtocolError('probe arrived after the engine had been chosen');
+    const engine = this.#offered(fingerprint);
+    this.#measured = this.#measured.then(() => this.#sendProbe(engine)).catch((error: unknown) => this.#failed(error));
   }
 
   /** Measures these engines and reports their speeds. */
@@ -189,6 +197,17 @@ export class RunWork implements SessionWork {
     return engine;
   }
 
+  async #sendProbe({ fingerprint }: EngineIdentity): Promise<void> {
+    const { batchSize, slices } = this.#run.config;
+    try {
+      const probed = await this.#engines.devices.probe(fingerprint, this.#spec, batchSize / slices);
+      this.#send({ type: 'probe-result', fingerprint, probed });
+    } catch (error) {
+      if (isDeviceLost(error)) throw error;
+      this.#send({ type: 'probe-result', fingerprint, failure: failureOf(error) });
+    }
+  }
+
   async #sendSpeeds(engines: readonly EngineIdentity[]): Promise<void> {
     const { batchSize, slices } = this.#run.config;
     const speeds = await this.#engines.speeds.of(engines, this.#spec, batchSize / slices, this.#abandoned.signal);
@@ -209,6 +228,8 @@ export class RunWork implements SessionWork {
 
   /** Reports a failure, unless the work has been abandoned, which makes measurements and local steps fail. */
   #failed(error: unknown): void {
+    // The models of a lost device cannot be used anymore; the engine creates others on its next device.
+    if (isDeviceLost(error)) this.#engines.devices.dispose();
     if (!this.#abandoned.signal.aborted) this.#handlers.onFailure(error);
   }
 

@@ -14,6 +14,7 @@ import {
   type FailureMessage,
   type GradientMessage,
   type MeasurementMessage,
+  type ProbeResultMessage,
   type RefusalCode,
   type RelayedWorkerLeftMessage,
   type RelayedWorkerMessage,
@@ -54,6 +55,8 @@ export interface ConnectionSettings {
 export interface ConnectionHandlers extends RelayedHandlers {
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
+  /** Called when the worker has answered the last probe. */
+  onProbed: () => void;
   /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
   onMeasured: (speeds: ReadonlyMap<string, number>) => void;
   onTiming: (worker: WorkerConnection, message: TimingMessage) => void;
@@ -79,7 +82,11 @@ export class WorkerConnection implements WorkerView {
   readonly linkId: string | undefined;
   /** The workers that compute behind this relay; undefined if this is an ordinary worker. */
   readonly relayed: RelayedWorkers | undefined;
-  readonly #offers: readonly EngineIdentity[];
+  #offers: readonly EngineIdentity[];
+  /** Fingerprints of the engines whose probes the worker has not answered yet. */
+  readonly #probing = new Set<string>();
+  /** Why the last engine that failed its probe did; undefined if none has. */
+  probeFailure: ProbeResultMessage['failure'];
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
@@ -192,6 +199,14 @@ export class WorkerConnection implements WorkerView {
 
   send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
     this.#sendFrame(encodeFrame(message, ...payload));
+  }
+
+  /** Requests the probes of these engines, which the worker offers. */
+  probe(engines: readonly EngineIdentity[]): void {
+    for (const { fingerprint } of engines) {
+      this.#probing.add(fingerprint);
+      this.send({ type: 'probe', fingerprint });
+    }
   }
 
   /** Requests the speed of these engines, which the worker offers. */
@@ -323,6 +338,8 @@ export class WorkerConnection implements WorkerView {
         this.#checkStep(message);
         this.load.evaluationAnswered(message.step, this.#settings.clock.now());
         return this.#handlers.onAnswer(message, payload);
+      case 'probe-result':
+        return this.#probed(message);
       case 'measurement':
         return this.#handlers.onMeasured(this.#speedsIn(message));
       case 'timing':
@@ -337,7 +354,7 @@ export class WorkerConnection implements WorkerView {
         this.#closeReason ??= `left: ${message.reason}`;
         return;
       case 'failure':
-        return this.#failed(message);
+        return this.fail(message);
       case 'relayed-worker':
       case 'relayed-worker-left':
         return this.#handleRelayed(message);
@@ -360,7 +377,19 @@ export class WorkerConnection implements WorkerView {
     notify();
   }
 
-  #failed({ code, message }: FailureMessage): void {
+  /** Replaces the offer with the probed one, or removes it if the engine has failed. */
+  #probed({ fingerprint, probed, failure }: ProbeResultMessage): void {
+    if (!this.#probing.delete(fingerprint)) throw new ProtocolError('a worker sent a probe that was not requested');
+    this.#offers = this.#offers.flatMap(({ needsProbe, ...offer }) => {
+      if (offer.fingerprint !== fingerprint) return needsProbe === undefined ? [offer] : [{ ...offer, needsProbe }];
+      return probed === undefined ? [] : [{ ...offer, fingerprint: probed }];
+    });
+    this.probeFailure = failure ?? this.probeFailure;
+    if (this.#probing.size === 0) this.#handlers.onProbed();
+  }
+
+  /** Disconnects the worker, because its engine has failed. */
+  fail({ code, message }: Pick<FailureMessage, 'code' | 'message'>): void {
     if (code === 'bad-config') this.networkProblem = message;
     const what = code === 'bad-config' ? 'the engine cannot compute this network' : 'engine failed';
     this.dismiss('engine-failed', `${what}: ${message}`);

@@ -15,7 +15,7 @@ import { maxHeaderBytes } from './frame.js';
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
  * meaning.
  */
-export const protocolVersion = 10;
+export const protocolVersion = 11;
 
 /** Maximum size of a shard chunk in bytes. */
 export const chunkBytes = 1 << 20;
@@ -71,7 +71,17 @@ const refusalCode = z.enum([
 export type RefusalCode = z.infer<typeof refusalCode>;
 
 const offers = z
-  .array(z.strictObject({ engine: name, fingerprint, device: name }))
+  .array(
+    z.strictObject({
+      engine: name,
+      fingerprint,
+      device: name,
+      /** True if the fingerprint is complete only after a probe. */
+      needsProbe: z.boolean().optional(),
+      /** True if only runs that name the engine use it. */
+      onlyIfNamed: z.boolean().optional(),
+    }),
+  )
   .max(maxEngines)
   .refine(haveDistinctFingerprints, 'expected distinct fingerprints');
 
@@ -111,6 +121,20 @@ const relayedWorker = z.strictObject({
 });
 /** "This worker no longer computes behind me, for this reason." */
 const relayedWorkerLeft = z.strictObject({ type: z.literal('relayed-worker-left'), id: count, reason: sentence });
+const failureReason = { code: z.enum(['bad-config', 'engine-failed']), message: sentence };
+/**
+ * "I have computed the probe of this engine of mine: this is its complete fingerprint." Or: "The engine failed at it, for this
+ * reason."
+ */
+const probeResult = z
+  .strictObject({
+    type: z.literal('probe-result'),
+    /** The fingerprint in the hello. */
+    fingerprint,
+    probed: fingerprint.optional(),
+    failure: z.strictObject(failureReason).optional(),
+  })
+  .refine(({ probed, failure }) => (probed === undefined) !== (failure === undefined), 'expected probed or failure');
 /** "These are the speeds that you asked me to measure." Engines that failed are missing. */
 const measurement = z.strictObject({
   type: z.literal('measurement'),
@@ -185,11 +209,7 @@ const evaluation = z.strictObject({
  * "I have failed; reassign my work." The code is `bad-config` if the engine cannot compute the network, as every other
  * engine of its kind.
  */
-const failure = z.strictObject({
-  type: z.literal('failure'),
-  code: z.enum(['bad-config', 'engine-failed']),
-  message: sentence,
-});
+const failure = z.strictObject({ type: z.literal('failure'), ...failureReason });
 /** "I am leaving; do not wait for my answers." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
@@ -211,6 +231,7 @@ const workerMessage = z.discriminatedUnion('type', [
   hello,
   relayedWorker,
   relayedWorkerLeft,
+  probeResult,
   measurement,
   shardRequest,
   shardHeld,
@@ -227,6 +248,7 @@ export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
 export type RelayedWorkerMessage = z.infer<typeof relayedWorker>;
 export type RelayedWorkerLeftMessage = z.infer<typeof relayedWorkerLeft>;
+export type ProbeResultMessage = z.infer<typeof probeResult>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
@@ -266,6 +288,11 @@ const welcome = z.strictObject({
 });
 /** "You may not join, for this reason." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
+/**
+ * "Compute a fixed slice of this run with this engine of yours, and tell me the hash as part of its fingerprint." Sent before
+ * the worker joins the run, and before its engine is chosen.
+ */
+const probe = z.strictObject({ type: z.literal('probe'), fingerprint });
 /** "Measure how fast these engines of yours compute slices of this run." Sent before the run's engine is chosen. */
 const measure = z.strictObject({
   type: z.literal('measure'),
@@ -312,6 +339,7 @@ const goodbye = z.strictObject({ type: z.literal('goodbye'), reason: sentence })
 const coordinatorMessage = z.discriminatedUnion('type', [
   welcome,
   refusal,
+  probe,
   measure,
   useEngine,
   shardChunk,
