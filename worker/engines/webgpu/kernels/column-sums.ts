@@ -1,0 +1,96 @@
+// Sums over all pixels of all images, channel by channel, in two stages with a fixed order.
+import { Extent, type Resource } from '../memory/resources.js';
+import { Kernel } from './kernel.js';
+
+const threads = 256;
+
+export interface ColumnSumShape {
+  /** Pixels of an image, and channels of a pixel. */
+  readonly pixels: number;
+  readonly channels: number;
+}
+
+/** How a workgroup divides its threads between channels and pixels. */
+export function workgroupFor(channels: number): { columns: number; lanes: number } {
+  const columns = Math.min(64, 2 ** Math.ceil(Math.log2(channels)));
+  return { columns, lanes: threads / columns };
+}
+
+/** Number of pixels that one workgroup sums. */
+export function stripOf({ channels }: ColumnSumShape): number {
+  return 32 * workgroupFor(channels).lanes;
+}
+
+/** Number of strips. */
+export function stripsOf(shape: ColumnSumShape): Extent {
+  return new Extent(shape.pixels, { per: stripOf(shape) });
+}
+
+/**
+ * Returns a kernel that sums each strip of pixels.
+ * @param terms WGSL functions of an element's index and its channel that return the terms, declared in `kernel`
+ * @param partials receives [strip, sum, channel]
+ */
+export function columnSumKernel(
+  shape: ColumnSumShape,
+  define: (kernel: Kernel) => string[],
+  partials: Resource,
+): Kernel {
+  const { pixels, channels } = shape;
+  const { columns, lanes } = workgroupFor(channels);
+  const columnGroups = Math.ceil(channels / columns);
+  const strip = stripOf(shape);
+  const kernel = new Kernel({ groups: new Extent(pixels, { per: strip, times: columnGroups }), threads });
+  const terms = define(kernel);
+  const target = kernel.write(partials, 'f32');
+  const count = terms.length;
+  kernel.declare(`var<workgroup> sums: array<f32, ${threads * count}>;`);
+  const each = (statement: (n: number) => string) => terms.map((_, n) => statement(n)).join('\n');
+  kernel.main(`  let channel = group % ${columnGroups}u * ${columns}u + lane % ${columns}u;
+  let strip = group / ${columnGroups}u;
+  let end = min((strip + 1u) * ${strip}u, params.images * ${pixels}u);
+${each((n) => `  var sum${n} = 0.0;`)}
+  if (channel < ${channels}u) {
+    for (var pixel = strip * ${strip}u + lane / ${columns}u; pixel < end; pixel += ${lanes}u) {
+${each((n) => `      sum${n} = sum${n} + ${terms[n]}(pixel * ${channels}u + channel, channel);`)}
+    }
+  }
+${each((n) => `  sums[${n * threads}u + lane] = sum${n};`)}
+  workgroupBarrier();
+${foldLanes(columns, count)}
+  if (lane < ${columns}u && channel < ${channels}u) {
+${each((n) => `    ${target}[(strip * ${count}u + ${n}u) * ${channels}u + channel] = sums[${n * threads}u + lane];`)}
+  }`);
+  return kernel;
+}
+
+/** Returns statements that sum the lanes of each column in `sums`, in pairs. */
+export function foldLanes(columns: number, count: number, lanes = threads): string {
+  const adds = Array.from({ length: count }, (_, n) => {
+    const at = `${n * lanes}u + lane`;
+    return `      sums[${at}] = sums[${at}] + sums[${at} + half];`;
+  });
+  return `  for (var half = ${lanes / 2}u; half >= ${columns}u; half /= 2u) {
+    if (lane < half) {
+${adds.join('\n')}
+    }
+    workgroupBarrier();
+  }`;
+}
+
+/**
+ * Returns a kernel that adds the strips of arrays, in order.
+ * @param size number of elements of each strip
+ * @param strips number of strips
+ */
+export function stripSumKernel(partials: Resource, strips: Extent, size: number, output: Resource): Kernel {
+  const kernel = new Kernel({ groups: new Extent(0, { plus: Math.ceil(size / 64) }), threads: 64 });
+  const source = kernel.read(partials, 'f32');
+  kernel.main(`  let i = group * 64u + lane;
+  if (i >= ${size}u) { return; }
+  let strips = ${strips.wgsl};
+  var sum = 0.0;
+  for (var strip = 0u; strip < strips; strip++) { sum = sum + ${source}[strip * ${size}u + i]; }
+  ${kernel.write(output, 'f32')}[i] = sum;`);
+  return kernel;
+}

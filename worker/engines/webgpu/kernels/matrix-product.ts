@@ -1,0 +1,115 @@
+// Products of two matrices in tiles, whose elements are loaded, and stored, by functions in WGSL. Convolutions are such
+// products too: of patches of images and filters.
+import { Extent } from '../memory/resources.js';
+import type { Kernel } from './kernel.js';
+
+/** A matrix that is read in groups of four elements. */
+export interface Operand {
+  /**
+   * Name of a WGSL function of the index along the rows or columns of the product, and of the index along the sum, that
+   * returns four elements as vec4f: zeros where the matrix ends.
+   */
+  readonly load: string;
+  /** Direction in which the four elements lie. The index in this direction is a multiple of 4. */
+  readonly along: 'sum' | 'outer';
+}
+
+export interface ProductShape {
+  /** Rows, columns and terms of the product. Each strip of terms is summed separately. */
+  readonly rows: Extent;
+  readonly columns: number;
+  readonly terms: Extent;
+  /** Number of terms in a strip, a multiple of 16; unset for a single strip. */
+  readonly strip?: number;
+}
+
+const threads = 64;
+/** Number of terms that are in workgroup memory at once. */
+const depth = 16;
+
+/** Returns the number of rows and columns of a tile, for a product with this many columns. */
+function tileFor(columns: number): { rows: number; columns: number } {
+  return columns <= 16 ? { rows: 64, columns: 16 } : { rows: 32, columns: 32 };
+}
+
+/** Returns the number of workgroups, and of threads in each, of a product's kernel. */
+export function productGrid({ rows, columns, terms, strip }: ProductShape): { groups: Extent; threads: number } {
+  const tile = tileFor(columns);
+  const columnTiles = Math.ceil(columns / tile.columns);
+  if (strip === undefined) return { groups: rows.tiles(tile.rows, columnTiles), threads };
+  // The rows of a product in strips do not depend on the number of images.
+  return { groups: terms.tiles(strip, columnTiles * Math.ceil(rows.at(0) / tile.rows)), threads };
+}
+
+/**
+ * Sets the body of a kernel to a product.
+ * @param store name of a WGSL function of the strip, the row, the first of four columns, and their sums
+ */
+export function addProduct(kernel: Kernel, shape: ProductShape, a: Operand, b: Operand, store: string): void {
+  const { rows, columns, terms, strip } = shape;
+  const tile = tileFor(columns);
+  const [aVectors, bVectors] = [tile.rows / 4, tile.columns / 4];
+  const columnTiles = Math.ceil(columns / tile.columns);
+  const perStrip = strip === undefined ? 0 : columnTiles * Math.ceil(rows.at(0) / tile.rows);
+  kernel.declare(`var<workgroup> tileA: array<vec4f, ${depth * aVectors}>;
+var<workgroup> tileB: array<vec4f, ${depth * bVectors}>;`);
+  const lines = [0, 1, 2, 3];
+  kernel.main(`  let tile = ${strip === undefined ? 'group' : `group % ${perStrip}u`};
+  let strip = ${strip === undefined ? '0u' : `group / ${perStrip}u`};
+  let firstRow = tile / ${columnTiles}u * ${tile.rows}u;
+  let firstColumn = tile % ${columnTiles}u * ${tile.columns}u;
+  let firstTerm = strip * ${strip ?? 0}u;
+  let endTerm = ${strip === undefined ? terms.wgsl : `min(firstTerm + ${strip}u, ${terms.wgsl})`};
+  let row = lane / ${bVectors}u;
+  let column = lane % ${bVectors}u;
+  var sum0 = vec4f(); var sum1 = vec4f(); var sum2 = vec4f(); var sum3 = vec4f();
+  for (var first = firstTerm; first < endTerm; first += ${depth}u) {
+    for (var block = lane; block < ${(aVectors + bVectors) * 4}u; block += ${threads}u) {
+      if (block < ${aVectors * 4}u) {
+${loadBlock('tileA', 'block', aVectors, 'firstRow', a)}
+      } else {
+${loadBlock('tileB', `(block - ${aVectors * 4}u)`, bVectors, 'firstColumn', b)}
+      }
+    }
+    workgroupBarrier();
+    // Sums of sixteen terms are exact to fewer roundings than one long sum.
+    var part0 = vec4f(); var part1 = vec4f(); var part2 = vec4f(); var part3 = vec4f();
+    for (var k = 0u; k < ${depth}u; k++) {
+      let x = tileA[k * ${aVectors}u + row];
+      let y = tileB[k * ${bVectors}u + column];
+${lines.map((line) => `      part${line} = part${line} + x.${'xyzw'[line]} * y;`).join('\n')}
+    }
+${lines.map((line) => `    sum${line} = sum${line} + part${line};`).join('\n')}
+    workgroupBarrier();
+  }
+  let outRow = firstRow + row * 4u;
+  let outColumn = firstColumn + column * 4u;
+  if (outColumn < ${columns}u) {
+${lines.map((line) => `    if (outRow + ${line}u < ${rows.wgsl}) { ${store}(strip, outRow + ${line}u, outColumn, sum${line}); }`).join('\n')}
+  }`);
+}
+
+/** Returns statements that copy four by four elements to workgroup memory, where four along the rows are one vector. */
+function loadBlock(
+  target: string,
+  block: string,
+  vectors: number,
+  firstOuter: string,
+  { load, along }: Operand,
+): string {
+  const setup = `        let outer = ${block} % ${vectors}u;
+        let term = ${block} / ${vectors}u * 4u;
+        let from = ${firstOuter} + outer * 4u;`;
+  const at = (term: number) => `${target}[(term + ${term}u) * ${vectors}u + outer]`;
+  const four = [0, 1, 2, 3];
+  if (along === 'outer') {
+    const copies = four.map((term) => `        ${at(term)} = ${load}(from, first + term + ${term}u, endTerm);`);
+    return [setup, ...copies].join('\n');
+  }
+  const loads = four.map((line) => `        let v${line} = ${load}(from + ${line}u, first + term, endTerm);`);
+  const stores = four.map(
+    (term) =>
+      `        ${at(term)} = vec4f(v0.${'xyzw'[term]}, v1.${'xyzw'[term]}, v2.${'xyzw'[term]}, v3.${'xyzw'[term]});`,
+  );
+  return [setup, ...loads, ...stores].join('\n');
+}
