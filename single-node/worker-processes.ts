@@ -84,8 +84,11 @@ export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]>
   }));
 }
 
-/** Returns the GPUs to start a worker for, each with the variables that restrict a process to it. */
-async function devicesFor({ engine, gpus, workers }: WorkerRequest) {
+/**
+ * Returns the GPUs to start a worker for, each with the variables that restrict a process to it. Throws `bad-option` for GPUs
+ * that do not exist.
+ */
+export async function devicesFor({ engine, gpus, workers }: Pick<WorkerRequest, 'engine' | 'gpus' | 'workers'>) {
   if (gpus !== undefined && engine === 'webgpu') {
     const adapters = chooseAdapters(gpus, await listAdapters());
     return adapters.map(({ index, name }) => ({ index, environment: { [adapterVariable]: name } }));

@@ -53,9 +53,9 @@ export class EngineSelection {
     const { workers } = this.#pool;
     const allows = this.#engine.allows.bind(this.#engine);
     const unmeasured = workers.map((worker) => measuredBy(worker, new Map()));
-    const candidates = rankEngines(unmeasured, allows);
-    if (candidates.length <= 1) return unmeasured;
-    const engines = [...new Set(candidates.map(({ engine }) => engine))];
+    if (rankEngines(unmeasured, allows).length <= 1) return unmeasured;
+    const allowed = workers.flatMap(({ offers }) => offers.filter(allows));
+    const engines = [...new Set(allowed.map(({ engine }) => engine))];
     this.#events.publish({ type: 'measuring-engines', workers: this.#pool.size, engines });
     return measureEngines(this.#pool, allows, this.#clock, signal);
   }

@@ -14,6 +14,7 @@ import { noShardCache } from '../shards/shard-cache.js';
 import { linkTo } from './open-link.js';
 import { openShardCache } from './open-shard-cache.js';
 import { TabWorker } from './tab-worker.js';
+import { webGpuEngines } from './web-gpu.js';
 
 /** How long to keep retrying the connection. */
 const reconnectTimeoutMs = 600_000;
@@ -40,13 +41,14 @@ async function start({ url, token, name, threads, cache }: TabWorkerSettings): P
   const events: ConstructorParameters<typeof ReconnectingWorker>[2] = {
     emit: (type, event) => post({ type: 'event', name: type, event } as TabWorkerMessage),
   };
-  const [engine, shardCache] = await Promise.all([
+  const [wasm, webGpu, shardCache] = await Promise.all([
     openWasmEngine(threads),
+    webGpuEngines(),
     cache ? openShardCache((message) => events.emit('cacheFailed', { message })) : undefined,
   ]);
   post({ type: 'event', name: 'cacheOpened', event: { kind: shardCache?.kind ?? 'none' } });
   const shards = new RunShards(shardCache?.cache ?? noShardCache, undefined, memoryBytesWithoutFiles);
-  const devices = new DeviceModels([engine]);
+  const devices = new DeviceModels([wasm, ...webGpu]);
   const speeds = new EngineSpeeds(devices, memorySpeedCache(), {
     onMeasuring: (engines) => void events.emit('measuring', { engines }),
     onFailure: (message) => void events.emit('measurementFailed', { message }),

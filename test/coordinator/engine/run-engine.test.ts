@@ -47,7 +47,7 @@ describe('a worker', () => {
 describe('a browser', () => {
   it('is told that it lacks the engine, as its user cannot choose another one', () => {
     const message =
-      'this run needs the tensorflow engine, which browsers do not have: they can join runs that use the wasm engine';
+      'this run needs the tensorflow engine, which browsers do not have: they can join runs that use the wasm or the webgpu engine';
     const named = new RunEngine({ ...any, engine: 'tensorflow' });
     expect(named.refusalOf([wasm], true)).toEqual({ code: 'fingerprint', message });
     const exact = new RunEngine({ ...any, fingerprint: 'tensorflow/a', exact: true });

@@ -30,7 +30,6 @@ interface Ready {
 
 export class WebGpuModel implements EngineModel {
   readonly #gpu: Gpu;
-  readonly #layout: ModelLayout;
   readonly #format: RecordFormat;
   readonly #fixed: FixedPlan;
   readonly #train: Program;
@@ -50,7 +49,6 @@ export class WebGpuModel implements EngineModel {
 
   constructor(gpu: Gpu, layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number) {
     this.#gpu = gpu;
-    this.#layout = layout;
     this.#format = recordFormat(layout.data);
     this.#fixed = new FixedPlan(layout);
     const constants = planTables(this.#fixed, layout, preprocessing);

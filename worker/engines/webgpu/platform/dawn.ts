@@ -7,8 +7,10 @@ import type { GpuPlatform } from './gpu-platform.js';
 /** Environment variable with the name, or a part of the name, of the adapter to use. */
 export const adapterVariable = 'LOCKSTEP_WEBGPU_ADAPTER';
 
-/** Command that installs the package beside Lockstep. It is not saved, because `npm ci` would then install 132 MB everywhere. */
-export const installCommand = 'npm install --no-save webgpu@^0.6.2';
+export const webGpuPackage = 'webgpu';
+
+/** Command that installs the package, which is 132 MB large and therefore not part of an installation. */
+export const installCommand = `npm install --no-save ${webGpuPackage}@^0.6.2`;
 
 /** Loads the package. Throws `no-engine`, with the command that installs it, if that fails. */
 export async function loadDawn(): Promise<typeof import('webgpu')> {
@@ -45,11 +47,7 @@ export class DawnPlatform implements GpuPlatform {
    * @param adapter name, or a part of the name, of the adapter to use; by default, the one that Dawn considers the fastest
    */
   static async open(adapter: string | undefined): Promise<DawnPlatform> {
-    const { create, globals } = await loadDawn();
-    // Code for browsers expects its classes and constants there.
-    for (const [name, value] of Object.entries(globals)) {
-      if (name.startsWith('GPU') && !(name in globalThis)) Object.assign(globalThis, { [name]: value });
-    }
+    const { create } = await loadDawn();
     return new DawnPlatform(create(adapter === undefined || adapter === '' ? [] : [`adapter=${adapter}`]));
   }
 

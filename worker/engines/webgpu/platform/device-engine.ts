@@ -8,7 +8,7 @@ import type { EngineIdentity } from '../../../../shared/protocol/engine-identity
 import type { Engine, EngineModel, EvaluationResult, SliceResult } from '../../../engine.js';
 import { identityOf, type GpuPlatform } from './gpu-platform.js';
 
-/** Opens the engine on a device. The caller closes the engine, then destroys the device. */
+/** Opens the engine on a device, which the engine destroys when it is closed. */
 export type OpenOnDevice = (device: GPUDevice, identity: EngineIdentity) => Promise<Engine>;
 
 /** Number of losses in a row after which the engine is not opened anymore. */
@@ -49,7 +49,7 @@ export class DeviceEngine implements Engine {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#endPause();
-    await this.#device?.close();
+    await this.#device?.engine.close();
   }
 
   async #reopen(): Promise<OpenDevice> {
@@ -94,13 +94,10 @@ export class DeviceEngine implements Engine {
 /** A device with the engine on it. */
 class OpenDevice {
   readonly engine: Engine;
-  readonly #device: GPUDevice;
   readonly #clock: Clock;
   /** Rejects when the device is lost. */
   readonly #loss: Promise<never>;
   #lossReason: string | undefined;
-  /** The first error that no operation has reported, such as a lack of memory. Results may be wrong after it. */
-  #problem: string | undefined;
 
   static async open(
     adapter: GPUAdapter,
@@ -114,22 +111,18 @@ class OpenDevice {
       requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
       requiredFeatures: adapter.features.has('timestamp-query') ? ['timestamp-query'] : [],
     });
-    return new OpenDevice(device, await openOn(device, identity), clock);
+    return new OpenDevice(device.lost, await openOn(device, identity), clock);
   }
 
-  constructor(device: GPUDevice, engine: Engine, clock: Clock) {
-    this.#device = device;
+  constructor(lost: GPUDevice['lost'], engine: Engine, clock: Clock) {
     this.engine = engine;
     this.#clock = clock;
-    this.#loss = device.lost.then(({ reason, message }) => {
+    this.#loss = lost.then(({ reason, message }) => {
       this.#lossReason = message.trim().split('\n', 1)[0] || `of an unknown reason (${reason})`;
       throw new LockstepError('device-lost', `the GPU was lost: ${this.#lossReason}`);
     });
     // It matters only to operations that are under way.
     this.#loss.catch(() => undefined);
-    device.addEventListener('uncapturederror', ({ error }) => {
-      this.#problem ??= error.message;
-    });
   }
 
   get isLost(): boolean {
@@ -142,24 +135,15 @@ class OpenDevice {
 
   /** Returns the result of an operation. Throws `device-lost` if the device is lost meanwhile. */
   async guard<Result>(operation: Promise<Result>): Promise<Result> {
-    let result: Result;
     try {
-      result = await Promise.race([operation, this.#loss]);
+      return await Promise.race([operation, this.#loss]);
     } catch (error) {
       await this.#throwIfLost();
       throw error;
     }
-    if (this.#problem === undefined) return result;
-    await this.#throwIfLost();
-    throw new LockstepError('engine-failed', `WebGPU reported an error: ${this.#problem}`);
   }
 
-  async close(): Promise<void> {
-    await this.engine.close();
-    this.#device.destroy();
-    await this.#device.lost;
-  }
-
+  /** Waits for the loss that may have made an operation fail. Throws it if it comes. */
   async #throwIfLost(): Promise<void> {
     let cancel: () => void = () => undefined;
     const waited = new Promise<void>((resolve) => {

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { builtFile } from '../../../../shared/built-file.js';
 import { LockstepError } from '../../../../shared/errors.js';
 import { loaderEnvironment } from './dawn.js';
 
@@ -27,11 +28,11 @@ export type AdapterList = z.infer<typeof adapterList>;
 const timeoutMs = 60_000;
 
 /** Lists the adapters in a process of its own. */
-export async function listAdapters(): Promise<AdapterList> {
-  const program = fileURLToPath(new URL('./adapters-program.js', import.meta.url));
+export async function listAdapters(environment = process.env): Promise<AdapterList> {
+  const program = fileURLToPath(builtFile('adapters-program.js', import.meta.url));
   const child = fork(program, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: { ...process.env, ...loaderEnvironment(process.env) },
+    env: { ...environment, ...loaderEnvironment(environment) },
     timeout: timeoutMs,
   });
   let log = '';

@@ -2,7 +2,7 @@
 import { systemClock } from '../../../../shared/clock.js';
 import { LockstepError } from '../../../../shared/errors.js';
 import type { Engine } from '../../../engine.js';
-import { openWebGpuEngine } from '../open-engine.js';
+import { openWebGpuEngine } from '../create-engine.js';
 import { adapterVariable, DawnPlatform } from './dawn.js';
 import { DeviceEngine } from './device-engine.js';
 import { identityOf } from './gpu-platform.js';

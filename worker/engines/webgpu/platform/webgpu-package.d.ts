@@ -2,6 +2,4 @@
 declare module 'webgpu' {
   /** @param options options of Dawn, such as `adapter=NAME` */
   export function create(options: string[]): GPU;
-  /** Classes and constants that browsers define globally. */
-  export const globals: Readonly<Record<string, unknown>>;
 }
