@@ -95,7 +95,7 @@ export class Gpu {
       ],
     });
     const error = await device.popErrorScope();
-    if (error !== null) throw new LockstepError('engine-failed', `a kernel is not valid: ${error.message}\n${code}`);
+    if (error !== null) throw new LockstepError('engine-failed', `a kernel is not valid: ${error.message}`);
     const pipeline = await device.createComputePipelineAsync({
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: 'main' },

@@ -1,7 +1,7 @@
 // Statistics of channels, and their merge, for batch norm.
 import { Extent, type Region, type Resource } from '../memory/resources.js';
 import type { Value } from '../operations/value.js';
-import { foldLanes, type ColumnSumShape, stripOf, workgroupFor } from './column-sums.js';
+import { foldLanes, type ColumnSumShape, type PartialSums, stripOf, workgroupFor } from './column-sums.js';
 import { Kernel } from './kernel.js';
 
 const threads = 256;
@@ -48,15 +48,6 @@ ${foldLanes(columns, 1)}
   return kernel;
 }
 
-/** Where a strip of pixels ends, and how many strips there are. */
-export interface Strips {
-  /** Number of values of a channel. */
-  readonly total: Extent;
-  /** Number of values in a strip. */
-  readonly size: number;
-  readonly count: Extent;
-}
-
 export interface NormArrays {
   readonly gamma: Region | null;
   readonly beta: Region | null;
@@ -68,8 +59,7 @@ export interface NormArrays {
 
 /** Returns a kernel that merges statistics of strips and writes mean and variance, and the factors of the norm. */
 export function mergeStatisticsKernel(
-  partials: Resource,
-  strips: Strips,
+  { partials, strips, size, total }: PartialSums,
   arrays: NormArrays,
   outputs: { mean: Region; variance: Region },
 ): Kernel {
@@ -78,8 +68,8 @@ export function mergeStatisticsKernel(
   const source = kernel.read(partials, 'f32');
   kernel.declare(`var<workgroup> sums: array<f32, ${mergeThreads}>;`);
   kernel.main(`  let channel = group;
-  let strips = ${strips.count.wgsl};
-  let total = ${strips.total.wgsl};
+  let strips = ${strips.wgsl};
+  let total = ${total.wgsl};
   var sum = 0.0;
   for (var strip = lane; strip < strips; strip += ${mergeThreads}u) {
     sum = sum + ${source}[strip * ${2 * channels}u + channel];
@@ -91,7 +81,7 @@ ${foldMerge(1)}
   workgroupBarrier();
   var squares = 0.0;
   for (var strip = lane; strip < strips; strip += ${mergeThreads}u) {
-    let size = f32(min(${strips.size}u, total - strip * ${strips.size}u));
+    let size = f32(min(${size}u, total - strip * ${size}u));
     let d = ${source}[strip * ${2 * channels}u + channel] / size - mean;
     squares = squares + ${source}[strip * ${2 * channels}u + ${channels}u + channel];
     squares = squares + size * d * d;
@@ -140,8 +130,7 @@ function writeNorm(kernel: Kernel, { gamma, beta, epsilon, channels, norm }: Nor
  * @param means receives [sum, channel]: the sums divided by the number of values
  */
 export function mergeSumsKernel(
-  partials: Resource,
-  { total, count }: Pick<Strips, 'total' | 'count'>,
+  { partials, strips, total }: PartialSums,
   channels: number,
   outputs: readonly (Region | null)[],
   means: Resource | null,
@@ -162,7 +151,7 @@ export function mergeSumsKernel(
     return toOutput + toMean;
   };
   kernel.main(`  let channel = group;
-  let strips = ${count.wgsl};
+  let strips = ${strips.wgsl};
 ${each((n) => `  var sum${n} = 0.0;`)}
   for (var strip = lane; strip < strips; strip += ${mergeThreads}u) {
 ${each((n) => `    sum${n} = sum${n} + ${source}[(strip * ${sums}u + ${n}u) * ${channels}u + channel];`)}

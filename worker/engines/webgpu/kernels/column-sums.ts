@@ -1,5 +1,5 @@
 // Sums over all pixels of all images, channel by channel, in two stages with a fixed order.
-import { Extent, type Resource } from '../memory/resources.js';
+import { Extent, Tensor, type Resource } from '../memory/resources.js';
 import { Kernel } from './kernel.js';
 
 const threads = 256;
@@ -21,9 +21,28 @@ export function stripOf({ channels }: ColumnSumShape): number {
   return 32 * workgroupFor(channels).lanes;
 }
 
-/** Number of strips. */
-export function stripsOf(shape: ColumnSumShape): Extent {
-  return new Extent(shape.pixels, { per: stripOf(shape) });
+/** Partial sums of each channel over strips of its values. */
+export interface PartialSums {
+  /** [strip, sum, channel] */
+  readonly partials: Tensor;
+  /** Number of values of a channel. */
+  readonly total: Extent;
+  /** Number of values in a strip. */
+  readonly size: number;
+  /** Number of strips. */
+  readonly strips: Extent;
+}
+
+/** Returns what columnSumKernel and stripStatisticsKernel write. */
+export function partialSums(shape: ColumnSumShape, sums: number): PartialSums {
+  const { pixels, channels } = shape;
+  const per = stripOf(shape);
+  return {
+    partials: new Tensor(new Extent(pixels, { per, times: sums * channels })),
+    total: new Extent(pixels),
+    size: per,
+    strips: new Extent(pixels, { per }),
+  };
 }
 
 /**

@@ -17,6 +17,7 @@ export interface Geometry {
   readonly kernelSize: readonly [number, number];
   readonly strides: readonly [number, number];
   readonly padding: Padding;
+  readonly groups: number;
 }
 
 /** Returns output = patches × filters + bias. */
@@ -83,7 +84,7 @@ function declarePatches(kernel: Kernel, g: Geometry, input: Value): void {
   const pixels = g.outHeight * g.outWidth;
   const size = g.kernelSize[0] * g.kernelSize[1] * g.channels;
   const isWhole = g.kernelSize[0] * g.kernelSize[1] * g.outHeight * g.outWidth === 1 && g.height * g.width === 1;
-  kernel.declare(`fn patch(pixel: u32, element: u32) -> ${typeOf(width)} {
+  kernel.declare(`fn patch1(pixel: u32, element: u32) -> ${typeOf(width)} {
   if (pixel >= params.images * ${pixels}u || element >= ${size}u) { return ${typeOf(width)}(); }
   let channel = element % ${g.channels}u / ${width}u;
 ${
@@ -98,7 +99,7 @@ ${
 }
 }
 fn patches(pixel: u32, element: u32) -> vec4f {
-  return ${width === 4 ? 'patch(pixel, element)' : fourCalls('patch', 'pixel, element + @')};
+  return ${width === 4 ? 'patch1(pixel, element)' : fourCalls('patch1', 'pixel, element + @')};
 }`);
 }
 

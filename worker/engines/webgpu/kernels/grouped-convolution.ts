@@ -6,17 +6,13 @@ import { Kernel, typeOf, type Width } from './kernel.js';
 
 const threads = 64;
 
-export interface GroupedGeometry extends Geometry {
-  readonly groups: number;
-}
-
 /** Depthwise convolutions process four channels at once. */
-function widthOf({ groups, channels, filters }: GroupedGeometry): Width {
+function widthOf({ groups, channels, filters }: Geometry): Width {
   return groups === channels && groups === filters && channels % 4 === 0 ? 4 : 1;
 }
 
 /** Sizes of a group, in elements of the kernel's type. */
-function sizesOf(g: GroupedGeometry) {
+function sizesOf(g: Geometry) {
   const width = widthOf(g);
   const type = typeOf(width);
   const [channels, filters] = [g.channels / width, g.filters / width];
@@ -25,7 +21,7 @@ function sizesOf(g: GroupedGeometry) {
 }
 
 export function groupedForwardKernel(
-  g: GroupedGeometry,
+  g: Geometry,
   input: Value,
   weights: Region,
   bias: Region | null,
@@ -63,12 +59,7 @@ export function groupedForwardKernel(
   return kernel;
 }
 
-export function groupedInputGradientKernel(
-  g: GroupedGeometry,
-  gradient: Value,
-  weights: Region,
-  output: Resource,
-): Kernel {
+export function groupedInputGradientKernel(g: Geometry, gradient: Value, weights: Region, output: Resource): Kernel {
   const { width, type, channels, filters, inputs, outputs } = sizesOf(g);
   const elements = g.height * g.width * channels;
   const kernel = new Kernel({ groups: new Extent(elements, { per: threads }), threads });
@@ -104,12 +95,7 @@ export function groupedInputGradientKernel(
 }
 
 /** Returns the gradient with respect to the filters in strips: [strip, tap, channel in group, filter]. */
-export function groupedFilterGradientKernel(
-  g: GroupedGeometry,
-  input: Value,
-  gradient: Value,
-  partials: Resource,
-): Kernel {
+export function groupedFilterGradientKernel(g: Geometry, input: Value, gradient: Value, partials: Resource): Kernel {
   const { width, type, channels, filters, inputs, outputs } = sizesOf(g);
   const weights = g.kernelSize[0] * g.kernelSize[1] * inputs * filters;
   const blocks = Math.ceil(weights / threads);

@@ -99,14 +99,14 @@ function loadBlock(
 ): string {
   const setup = `        let outer = ${block} % ${vectors}u;
         let term = ${block} / ${vectors}u * 4u;
-        let from = ${firstOuter} + outer * 4u;`;
+        let begin = ${firstOuter} + outer * 4u;`;
   const at = (term: number) => `${target}[(term + ${term}u) * ${vectors}u + outer]`;
   const four = [0, 1, 2, 3];
   if (along === 'outer') {
-    const copies = four.map((term) => `        ${at(term)} = ${load}(from, first + term + ${term}u, endTerm);`);
+    const copies = four.map((term) => `        ${at(term)} = ${load}(begin, first + term + ${term}u, endTerm);`);
     return [setup, ...copies].join('\n');
   }
-  const loads = four.map((line) => `        let v${line} = ${load}(from + ${line}u, first + term, endTerm);`);
+  const loads = four.map((line) => `        let v${line} = ${load}(begin + ${line}u, first + term, endTerm);`);
   const stores = four.map(
     (term) =>
       `        ${at(term)} = vec4f(v0.${'xyzw'[term]}, v1.${'xyzw'[term]}, v2.${'xyzw'[term]}, v3.${'xyzw'[term]});`,

@@ -88,8 +88,8 @@ export function poolGradientKernel(
   const from = '((image * ' + `${outHeight}u + u32(oy)) * ${outWidth}u + u32(ox)) * ${channels}u + c`;
   const add =
     positions === null
-      ? `      sum = sum + ${load}(from, c) / f32(${size(0, 'oy', padding.top, height)} * ${size(1, 'ox', padding.left, width)});`
-      : `      if (${kernel.read(positions, 'u32')}[from] == y * ${width}u + x) { sum = sum + ${load}(from, c); }`;
+      ? `      sum = sum + ${load}(at, c) / f32(${size(0, 'oy', padding.top, height)} * ${size(1, 'ox', padding.left, width)});`
+      : `      if (${kernel.read(positions, 'u32')}[at] == y * ${width}u + x) { sum = sum + ${load}(at, c); }`;
   kernel.main(`${elementOf(inputShapes[0])}
   var sum = 0.0;
   let yLast = (i32(y) + ${padding.top}) / ${strides[0]};
@@ -98,7 +98,7 @@ export function poolGradientKernel(
     if (oy >= ${outHeight}) { continue; }
     for (var ox = xLast; ox >= 0 && ox * ${strides[1]} + ${poolSize[1]} > i32(x) + ${padding.left}; ox--) {
       if (ox >= ${outWidth}) { continue; }
-      let from = ${from};
+      let at = ${from};
 ${add}
     }
   }

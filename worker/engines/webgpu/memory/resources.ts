@@ -19,6 +19,10 @@ export class Extent {
     this.#plus = plus;
   }
 
+  get isConstant(): boolean {
+    return this.#perImage === 0;
+  }
+
   at(images: number): number {
     return Math.ceil((images * this.#perImage) / this.#per) * this.#times + this.#plus;
   }
@@ -46,6 +50,10 @@ export class Tensor {
 
   constructor(extent: Extent | number) {
     this.extent = typeof extent === 'number' ? new Extent(0, { plus: extent }) : extent;
+  }
+
+  get isPerImage(): boolean {
+    return !this.extent.isConstant;
   }
 
   /** Size in bytes, a multiple of 16, so that any tensor can be read as vectors of four elements. */

@@ -14,6 +14,11 @@ abstract class Gathered extends Value {
     this.inputs = inputs;
   }
 
+  /** Finding an element takes several divisions. */
+  get isCheap(): boolean {
+    return false;
+  }
+
   get resources(): readonly Resource[] {
     return distinct(this.inputs.flatMap(({ resources }) => resources));
   }
@@ -36,6 +41,10 @@ export class Spread extends Gathered {
   constructor(shape: readonly number[], perChannel: Value, factor = 1) {
     super(shape, [perChannel]);
     this.#factor = factor;
+  }
+
+  override get isCheap(): boolean {
+    return this.inputs[0].isCheap;
   }
 
   protected element(kernel: Kernel): string {
@@ -123,6 +132,26 @@ export class Cropped extends Gathered {
   }
 }
 
+/** Every nth row and column. */
+export class Sampled extends Gathered {
+  readonly #strides: readonly [number, number];
+
+  constructor(shape: readonly number[], input: Value, strides: readonly [number, number]) {
+    super(shape, [input]);
+    this.#strides = strides;
+  }
+
+  protected element(kernel: Kernel): string {
+    const [height, width, depth] = this.shape;
+    const [input] = this.inputs;
+    const [inHeight, inWidth] = input.shape;
+    return `  let y = i / ${width * depth}u % ${height}u * ${this.#strides[0]}u;
+  let x = i / ${depth}u % ${width}u * ${this.#strides[1]}u;
+  let image = i / ${sizeOf(this.shape)}u;
+  return ${input.load(kernel, 1)}(((image * ${inHeight}u + y) * ${inWidth}u + x) * ${depth}u + c, c);`;
+  }
+}
+
 /** The gradient with respect to the input of a maximum over all pixels. */
 export class PeakGradient extends Gathered {
   readonly #positions: Resource;
@@ -147,6 +176,10 @@ export class PeakGradient extends Gathered {
 
 /** The elements of a value in the same order with another shape. */
 export class Reshaped extends Gathered {
+  override get isCheap(): boolean {
+    return this.inputs[0].isCheap;
+  }
+
   protected element(kernel: Kernel): string {
     const [input] = this.inputs;
     return `  return ${input.load(kernel, 1)}(i, i % ${input.channels}u);`;

@@ -15,11 +15,22 @@ export interface Dispatch {
   readonly group: string;
 }
 
+export interface Program {
+  readonly dispatches: readonly Dispatch[];
+  readonly tensors: ReadonlySet<Tensor>;
+  /** The logits, which stay in memory after the last dispatch. */
+  readonly logits: Tensor;
+}
+
+/** Number of arrays that every device can bind at once. */
+const maxBindings = 8;
+
 export class ProgramBuilder {
   readonly dispatches: Dispatch[] = [];
   readonly tensors = new Set<Tensor>();
 
   add(kernel: Kernel, phase: Phase, group: string): void {
+    if (kernel.bindings.length > maxBindings) throw new Error(`a kernel binds ${kernel.bindings.length} arrays`);
     const index = this.dispatches.length;
     for (const { resource } of kernel.bindings) {
       if (!(resource instanceof Tensor)) continue;

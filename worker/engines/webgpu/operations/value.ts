@@ -24,6 +24,14 @@ export abstract class Value {
   /** What a kernel that loads this value binds. */
   abstract get resources(): readonly Resource[];
 
+  /** Whether computing an element again at each load costs little more than loading it. */
+  abstract get isCheap(): boolean;
+
+  /** Number of arrays among the resources that have elements for each image. */
+  get tensors(): number {
+    return this.resources.filter((each) => (each instanceof Tensor ? each.isPerImage : each.size === undefined)).length;
+  }
+
   /** Returns the name of a WGSL function of an element's index and channel. */
   load(kernel: Kernel, width: Width): string {
     return kernel.once(this, width, (name) => {
@@ -48,6 +56,10 @@ export class Stored extends Value {
     return [this.resource];
   }
 
+  get isCheap(): boolean {
+    return true;
+  }
+
   protected body(kernel: Kernel, width: Width): Body {
     return `  return ${kernel.read(this.resource, typeOf(width))}[i];`;
   }
@@ -64,6 +76,10 @@ export abstract class Mapped extends Value {
 
   get resources(): readonly Resource[] {
     return distinct([...this.inputs.flatMap(({ resources }) => resources), ...this.ownResources]);
+  }
+
+  get isCheap(): boolean {
+    return this.inputs.every((input) => input.isCheap);
   }
 
   protected get ownResources(): readonly Resource[] {
@@ -105,6 +121,10 @@ export class Activated extends Mapped {
     this.op = op;
   }
 
+  override get isCheap(): boolean {
+    return isPiecewiseLinear(this.op) && super.isCheap;
+  }
+
   protected combine(kernel: Kernel, width: Width, x: string): Body {
     const { op } = this;
     if (op === 'relu') return `  return max(${x}, ${typeOf(width)}(0.0));`;
@@ -122,6 +142,10 @@ export class ActivationGradient extends Mapped {
   constructor(op: Activation, gradient: Value, input: Value) {
     super([gradient, input]);
     this.op = op;
+  }
+
+  override get isCheap(): boolean {
+    return isPiecewiseLinear(this.op) && super.isCheap;
   }
 
   protected combine(kernel: Kernel, width: Width, gradient: string, x: string): Body {
@@ -156,6 +180,10 @@ export class Scaled extends Mapped {
     const product = `${x} * ${kernel.read(this.#factors, typeOf(width))}[c]`;
     return `  return ${this.#offsets === null ? product : `${product} + ${kernel.read(this.#offsets, typeOf(width))}[c]`};`;
   }
+}
+
+export function isPiecewiseLinear(op: Activation): boolean {
+  return op === 'relu' || op === 'relu6';
 }
 
 export function distinct(resources: readonly Resource[]): Resource[] {

@@ -1,0 +1,101 @@
+// Convolutions and dense layers.
+import type { Conv2dLayer, DenseLayer } from '../../../../shared/network/layers.js';
+import { sizeOf } from '../../../../shared/network/shapes.js';
+import { mergeSumsKernel } from '../kernels/batch-norm.js';
+import { columnSumKernel, partialSums, stripSumKernel } from '../kernels/column-sums.js';
+import {
+  filterGradientKernel,
+  forwardKernel,
+  inputGradientKernel,
+  stripPixels,
+  type Geometry,
+} from '../kernels/convolution.js';
+import {
+  groupedFilterGradientKernel,
+  groupedForwardKernel,
+  groupedInputGradientKernel,
+} from '../kernels/grouped-convolution.js';
+import type { Kernel } from '../kernels/kernel.js';
+import { Extent, Tensor } from '../memory/resources.js';
+import type { Lowering } from './lowering.js';
+import { Stored, type Value } from './value.js';
+
+export function lowerDense(lowering: Lowering, layer: DenseLayer, x: Value): Value {
+  return lowerProduct(
+    lowering,
+    layer,
+    {
+      height: 1,
+      width: 1,
+      channels: layer.inputShapes[0][0],
+      outHeight: 1,
+      outWidth: 1,
+      filters: layer.units,
+      kernelSize: [1, 1],
+      strides: [1, 1],
+      padding: { top: 0, bottom: 0, left: 0, right: 0 },
+      groups: 1,
+    },
+    x,
+  );
+}
+
+export function lowerConvolution(lowering: Lowering, layer: Conv2dLayer, x: Value): Value {
+  const [height, width, channels] = layer.inputShapes[0];
+  const [outHeight, outWidth, filters] = layer.shape;
+  const { kernelSize, strides, padding, groups } = layer;
+  const geometry = { height, width, channels, outHeight, outWidth, filters, kernelSize, strides, padding, groups };
+  return lowerProduct(lowering, layer, geometry, x);
+}
+
+const plain = { forward: forwardKernel, inputGradient: inputGradientKernel, filterGradient: filterGradientKernel };
+const grouped = {
+  forward: groupedForwardKernel,
+  inputGradient: groupedInputGradientKernel,
+  filterGradient: groupedFilterGradientKernel,
+};
+
+function lowerProduct(lowering: Lowering, layer: Conv2dLayer | DenseLayer, g: Geometry, x: Value): Value {
+  const kernels = g.groups === 1 ? plain : grouped;
+  const filters = lowering.weights(layer.kernel);
+  const output = new Stored(layer.shape);
+  lowering.add(kernels.forward(g, x, filters, lowering.weightsOrNull(layer.bias), output.resource), 'forward');
+  lowering.onBackward(layer, (gradient) => {
+    addFilterGradient(lowering, layer, g, (partials) => kernels.filterGradient(g, x, gradient, partials));
+    addBiasGradient(lowering, layer, gradient);
+    lowering.contribute(layer, 0, () => {
+      const toInput = new Stored(x.shape);
+      lowering.add(kernels.inputGradient(g, gradient, filters, toInput.resource), 'input gradients');
+      return toInput;
+    });
+  });
+  return output;
+}
+
+function addFilterGradient(
+  lowering: Lowering,
+  { kernel }: Conv2dLayer | DenseLayer,
+  g: Geometry,
+  kernelFor: (partials: Tensor) => Kernel,
+): void {
+  const output = lowering.gradientOf(kernel);
+  if (output === null) return;
+  const pixels = g.outHeight * g.outWidth;
+  const per = stripPixels(pixels);
+  const partials = new Tensor(new Extent(pixels, { per, times: kernel.size }));
+  lowering.add(kernelFor(partials), 'filter gradients');
+  lowering.add(stripSumKernel(partials, new Extent(pixels, { per }), kernel.size, output), 'filter gradients');
+}
+
+function addBiasGradient(lowering: Lowering, { bias, shape }: Conv2dLayer | DenseLayer, gradient: Value): void {
+  const output = lowering.gradientOf(bias);
+  if (output === null) return;
+  const channels = shape.at(-1)!;
+  const columns = { pixels: sizeOf(shape) / channels, channels };
+  const sums = partialSums(columns, 1);
+  lowering.add(
+    columnSumKernel(columns, (kernel) => [gradient.load(kernel, 1)], sums.partials),
+    'other gradients',
+  );
+  lowering.add(mergeSumsKernel(sums, channels, [output], null), 'other gradients');
+}
