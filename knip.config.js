@@ -6,6 +6,8 @@ export default ({ production }) => ({
     'cli.ts!',
     // Programs of child processes, threads and pages, which are loaded by URL.
     'cli/machine/doctor/engine-probe.ts!',
+    'worker/engines/webgpu/platform/adapters-program.ts!',
+    'deploy/*.mjs',
     'datasets/images/import-process.ts!',
     'worker/**/*-thread.ts!',
     'web/*/main.{ts,tsx}!',
