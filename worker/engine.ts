@@ -50,11 +50,6 @@ export interface EngineModel {
    */
   prepare?(batch: ImageBatch): void;
   /**
-   * Reserves what slices of this many images need. Throws `bad-config`, naming the memory they need and the largest slice
-   * that fits, if the device cannot hold it.
-   */
-  reserve?(images: number): Promise<void>;
-  /**
    * Starts to compute a slice with the current weights, while the results of the one before are read. A call of
    * computeSlice with the same batch object returns its results. May be called before an earlier computeSlice has
    * returned.

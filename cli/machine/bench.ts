@@ -159,7 +159,16 @@ function describeMeasurement(measurement: Measurement): string[] {
     `mean step ${step.toFixed(1)} ms: ${shares.join(', ')}`,
     `not spent computing: ${formatPercent(measurement.notComputeShare, 1)} of a step`,
   ];
-  return measurement.profile === undefined ? lines : [...lines, '', ...profileTable(measurement.profile)];
+  const { profile } = measurement;
+  return profile === undefined ? lines : [...lines, '', ...profileTable(profile), ...deviceWork(profile)];
+}
+
+/** Returns what a step asks of a GPU, if the engine counts it. */
+function deviceWork(profile: readonly LayerTime[]): string[] {
+  const sumOf = (key: 'dispatches' | 'bytes') => profile.reduce((sum, cell) => sum + (cell[key] ?? 0), 0);
+  const dispatches = sumOf('dispatches');
+  if (dispatches === 0) return [];
+  return [`dispatches per step: ${Math.round(dispatches)}, which bind ${(sumOf('bytes') / 1e6).toFixed(0)} MB`];
 }
 
 function describeSpeeds(speeds: NonNullable<Measurement['engineSpeeds']>): string {

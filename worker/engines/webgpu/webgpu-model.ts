@@ -12,7 +12,7 @@ import type { Gpu } from './device/gpu.js';
 import { profileProgram, type ProfileEntry } from './device/profile.js';
 import { ProgramRunner } from './device/submission.js';
 import { planTables } from './input-tables.js';
-import { DeviceMemory } from './memory/device-memory.js';
+import { DeviceMemory } from './device/device-memory.js';
 import { FixedPlan } from './memory/fixed-plan.js';
 import { buildProgram } from './operations/build.js';
 import type { Program } from './operations/program.js';
@@ -77,23 +77,19 @@ export class WebGpuModel implements EngineModel {
     this.#submitted = [];
   }
 
-  async reserve(images: number): Promise<void> {
-    await this.#reserve(images);
-    await this.#runner.compile(this.#programs.train);
-  }
-
   prepare(batch: ImageBatch): void {
     if (this.#uploaded === null && batch.indices.length <= this.#memory.capacity) this.#uploadSlice(batch);
   }
 
   enqueue(batch: ImageBatch): void {
-    const fits = batch.indices.length <= this.#memory.capacity;
-    if (fits && this.#runner.canSubmit(this.#programs.train)) this.#submitted.push(this.#submit(batch));
+    const submitted = this.#submitIfReady(batch);
+    if (submitted !== undefined) this.#submitted.push(submitted);
   }
 
   async computeSlice(batch: ImageBatch): Promise<SliceResult> {
     const started = performance.now();
-    const { augmentMs, results } = this.#takeSubmitted(batch) ?? (await this.#submitNow(batch));
+    const submitted = this.#takeSubmitted(batch) ?? this.#submitIfReady(batch) ?? (await this.#submitWhenReady(batch));
+    const { augmentMs, results } = submitted;
     const [alignedGradient, alignedStatistics, perImage] = await results;
     const { gradient, statistics } = this.#fixed.vectors;
     gradient.pack(alignedGradient, this.#gradientSum);
@@ -164,9 +160,16 @@ export class WebGpuModel implements EngineModel {
     return index < 0 ? undefined : this.#submitted.splice(index, 1)[0];
   }
 
-  async #submitNow(batch: ImageBatch): Promise<SubmittedSlice> {
-    await this.reserve(batch.indices.length);
-    if (!this.#runner.canSubmit(this.#programs.train)) await this.#runner.idle();
+  /** Submits a slice, unless that takes more memory, pipelines or buffers for readback than there are. */
+  #submitIfReady(batch: ImageBatch): SubmittedSlice | undefined {
+    const fits = batch.indices.length <= this.#memory.capacity;
+    return fits && this.#runner.canSubmit(this.#programs.train) ? this.#submit(batch) : undefined;
+  }
+
+  async #submitWhenReady(batch: ImageBatch): Promise<SubmittedSlice> {
+    await this.#reserve(batch.indices.length);
+    await this.#runner.compile(this.#programs.train);
+    await this.#runner.idle();
     return this.#submit(batch);
   }
 

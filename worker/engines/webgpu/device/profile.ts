@@ -1,5 +1,5 @@
 // Times the dispatches of a program one by one.
-import type { DeviceMemory } from '../memory/device-memory.js';
+import type { DeviceMemory } from './device-memory.js';
 import type { Phase, Program } from '../operations/program.js';
 import type { Gpu } from './gpu.js';
 import { encode, type BoundDispatch, type ProgramRunner } from './submission.js';

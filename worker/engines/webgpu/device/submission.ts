@@ -1,6 +1,6 @@
 // Runs programs: binds their buffers, encodes their dispatches, and reads results.
-import { gridWidth } from '../kernels/kernel.js';
-import type { DeviceMemory } from '../memory/device-memory.js';
+import { gridWidth } from '../wgsl/kernel.js';
+import type { DeviceMemory } from './device-memory.js';
 import type { Dispatch, Program } from '../operations/program.js';
 import type { Gpu, Pipeline } from './gpu.js';
 

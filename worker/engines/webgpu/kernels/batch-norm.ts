@@ -1,8 +1,9 @@
 // Statistics of channels, and their merge, for batch norm.
 import { Extent, type Region, type Resource } from '../memory/resources.js';
-import type { Value } from '../operations/value.js';
+import type { Value } from '../values/value.js';
 import { foldLanes, type ColumnSumShape, type PartialSums, stripOf, workgroupFor } from './column-sums.js';
-import { Kernel } from './kernel.js';
+import { floatOf } from '../wgsl/arithmetic.js';
+import { Kernel } from '../wgsl/kernel.js';
 
 const threads = 256;
 /** Threads that merge the strips of a channel. */
@@ -53,7 +54,7 @@ export interface NormArrays {
   readonly beta: Region | null;
   readonly epsilon: number;
   readonly channels: number;
-  /** Receives [4, channels]: mean, gamma / deviation, beta, 1 / deviation. */
+  /** Receives the first four rows of [6, channels]: mean, gamma / deviation, beta, 1 / deviation. */
   readonly norm: Resource;
 }
 
@@ -127,13 +128,13 @@ function writeNorm(kernel: Kernel, { gamma, beta, epsilon, channels, norm }: Nor
 /**
  * Returns a kernel that adds the strips of sums of each channel: [strip, sum, channel].
  * @param outputs for each sum, what receives it
- * @param means receives [sum, channel]: the sums divided by the number of values
+ * @param norm receives the sums divided by the number of values, in its last two rows; null for none
  */
 export function mergeSumsKernel(
   { partials, strips, total }: PartialSums,
   channels: number,
   outputs: readonly (Region | null)[],
-  means: Resource | null,
+  norm: Resource | null,
 ): Kernel {
   const sums = outputs.length;
   const kernel = new Kernel({ groups: new Extent(0, { plus: channels }), threads: mergeThreads });
@@ -145,9 +146,9 @@ export function mergeSumsKernel(
     const value = `sums[${n * mergeThreads}u]`;
     const toOutput = output === null ? '' : `    ${kernel.write(output, 'f32')}[channel] = ${value};\n`;
     const toMean =
-      means === null
+      norm === null
         ? ''
-        : `    ${kernel.write(means, 'f32')}[${n * channels}u + channel] = ${value} / f32(${total.wgsl});`;
+        : `    ${kernel.write(norm, 'f32')}[${(4 + n) * channels}u + channel] = ${value} / f32(${total.wgsl});`;
     return toOutput + toMean;
   };
   kernel.main(`  let channel = group;
@@ -168,10 +169,4 @@ ${each(write)}
 /** Returns statements that sum the lanes of each array in `sums`, in pairs. */
 function foldMerge(count: number): string {
   return foldLanes(1, count, mergeThreads);
-}
-
-/** Returns a WGSL literal of type f32. */
-export function floatOf(value: number): string {
-  const text = String(Math.fround(value));
-  return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 }

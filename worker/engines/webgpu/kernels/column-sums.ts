@@ -1,6 +1,6 @@
 // Sums over all pixels of all images, channel by channel, in two stages with a fixed order.
 import { Extent, Tensor, type Resource } from '../memory/resources.js';
-import { Kernel } from './kernel.js';
+import { Kernel } from '../wgsl/kernel.js';
 
 const threads = 256;
 

@@ -2,9 +2,10 @@
 // A dense layer is a convolution of images of one pixel.
 import type { Padding } from '../../../../shared/network/layers.js';
 import { Extent, type Region, type Resource } from '../memory/resources.js';
-import type { Value } from '../operations/value.js';
-import { Kernel, typeOf, widthFor } from './kernel.js';
-import { addProduct, productGrid } from './matrix-product.js';
+import type { Epilogue, Value } from '../values/value.js';
+import type { PartialSums } from './column-sums.js';
+import { Kernel, typeOf, widthFor, type Width } from '../wgsl/kernel.js';
+import { addProduct, productGrid, type RowSums } from './matrix-product.js';
 
 /** Shapes of a convolution. */
 export interface Geometry {
@@ -27,6 +28,7 @@ export function forwardKernel(
   filters: Region,
   bias: Region | null,
   output: Resource,
+  moments?: PartialSums,
 ): Kernel {
   const taps = g.kernelSize[0] * g.kernelSize[1];
   const rows = new Extent(g.outHeight * g.outWidth);
@@ -36,20 +38,27 @@ export function forwardKernel(
   kernel.declare(`fn patchAt(row: u32, term: u32, end: u32) -> vec4f { return patches(row, term); }`);
   declareRows(kernel, 'filtersAt', filters, taps * g.channels, g.filters);
   declareStore(kernel, output, g.filters, rows.wgsl, bias);
-  addProduct(kernel, shape, { load: 'patchAt', along: 'sum' }, { load: 'filtersAt', along: 'outer' }, 'store');
+  const sums = moments && { terms: 'moments' as const, partials: kernel.write(moments.partials, 'f32') };
+  addProduct(kernel, shape, { load: 'patchAt', along: 'sum' }, { load: 'filtersAt', along: 'outer' }, 'store', sums);
   return kernel;
 }
 
 /** Returns the gradient with respect to the input. */
-export function inputGradientKernel(g: Geometry, gradient: Value, filters: Region, output: Resource): Kernel {
+export function inputGradientKernel(
+  g: Geometry,
+  gradient: Value,
+  filters: Region,
+  epilogue: Epilogue,
+  output: Resource,
+): Kernel {
   const taps = g.kernelSize[0] * g.kernelSize[1];
   const rows = new Extent(g.height * g.width);
   const shape = { rows, columns: g.channels, terms: new Extent(0, { plus: taps * g.filters }) };
   const kernel = new Kernel(productGrid(shape));
   declareOutputsOf(kernel, g, gradient);
   declareTransposed(kernel, filters, g);
-  declareStore(kernel, output, g.channels, rows.wgsl, null);
-  addProduct(kernel, shape, { load: 'outputsAt', along: 'sum' }, { load: 'filtersAt', along: 'sum' }, 'store');
+  const sums = declareEpilogue(kernel, epilogue, output, g.channels);
+  addProduct(kernel, shape, { load: 'outputsAt', along: 'sum' }, { load: 'filtersAt', along: 'sum' }, 'store', sums);
   return kernel;
 }
 
@@ -177,17 +186,65 @@ function declareStore(kernel: Kernel, output: Resource, columns: number, rows: s
   const added = (index: string) => (biases === null ? '' : ` + ${biases}[${index}]`);
   const stores =
     width === 4
-      ? `  ${target}[at / 4u] = value${added('column / 4u')};`
+      ? `  result = value${added('column / 4u')};\n  ${target}[at / 4u] = result;`
       : [0, 1, 2, 3]
           .map(
             (n) =>
-              `  if (column + ${n}u < ${columns}u) { ${target}[at + ${n}u] = value.${'xyzw'[n]}${added(`column + ${n}u`)}; }`,
+              `  if (column + ${n}u < ${columns}u) {
+    result.${'xyzw'[n]} = value.${'xyzw'[n]}${added(`column + ${n}u`)};
+    ${target}[at + ${n}u] = result.${'xyzw'[n]};
+  }`,
           )
           .join('\n');
-  kernel.declare(`fn store(strip: u32, row: u32, column: u32, value: vec4f) {
+  kernel.declare(`fn store(strip: u32, row: u32, column: u32, value: vec4f) -> vec4f {
   let at = (strip * ${rows} + row) * ${columns}u + column;
+  var result = value;
 ${stores}
+  return result;
 }`);
+}
+
+/** Declares `store`, which applies an epilogue to four elements and stores them, and the terms of the sums. */
+function declareEpilogue(
+  kernel: Kernel,
+  { value, sums }: Epilogue,
+  output: Resource,
+  columns: number,
+): RowSums | undefined {
+  const width = widthFor(columns);
+  kernel.declare(`var<private> product: ${typeOf(width)};`);
+  const target = kernel.write(output, typeOf(width));
+  kernel.declare(`fn store(strip: u32, row: u32, column: u32, value: vec4f) -> vec4f {
+  let at = row * ${columns}u + column;
+  var result = vec4f();
+${eachOf(width, columns, (n, of) => `product = value${of}; result${of} = ${value.load(kernel, width)}(${n}); ${target}[${n.split(',')[0]}] = result${of};`)}
+  return result;
+}`);
+  if (sums === null) return undefined;
+  const terms = sums.terms.map((term, index) => {
+    kernel.declare(`fn term${index}(row: u32, column: u32, value: vec4f) -> vec4f {
+  let at = row * ${columns}u + column;
+  var result = vec4f();
+${eachOf(width, columns, (n, of) => `product = value${of}; result${of} = ${term.load(kernel, width)}(${n});`)}
+  return result;
+}`);
+    return `term${index}`;
+  });
+  return { terms, partials: kernel.write(sums.partials, 'f32') };
+}
+
+/**
+ * Returns statements for four elements, at once or one by one.
+ * @param statements from the index and the channel of the elements, and the suffix that selects them from a vector
+ */
+function eachOf(width: Width, columns: number, statements: (indices: string, of: string) => string): string {
+  if (width === 4) return `  ${statements('at / 4u, column / 4u', '')}`;
+  return [0, 1, 2, 3]
+    .map((n) => {
+      const body = statements(`at + ${n}u, column + ${n}u`, `.${'xyzw'[n]}`);
+      return `  if (column + ${n}u < ${columns}u) { ${body} }`;
+    })
+    .join('\n');
 }
 
 /** Returns four calls as one vector; @ in the arguments stands for 0 to 3. */

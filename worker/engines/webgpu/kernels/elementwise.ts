@@ -1,8 +1,8 @@
 // Kernels that write each element once.
-import type { Stored, Value } from '../operations/value.js';
+import type { Stored, Value } from '../values/value.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { Extent } from '../memory/resources.js';
-import { Kernel, typeOf, widthFor } from './kernel.js';
+import { Kernel, typeOf, widthFor } from '../wgsl/kernel.js';
 
 const threads = 256;
 

@@ -1,8 +1,8 @@
 // The first and the last kernel of a step: images from records, and the loss.
 import type { RecordFormat } from '../../../../shared/dataset/record-format.js';
 import { Extent, type Region, type Resource } from '../memory/resources.js';
-import { Kernel } from './kernel.js';
-import { floatOf } from './batch-norm.js';
+import { Kernel } from '../wgsl/kernel.js';
+import { floatOf } from '../wgsl/arithmetic.js';
 
 const threads = 64;
 

@@ -1,8 +1,8 @@
 // Convolutions with several groups, depthwise ones included: one thread for each element of the result.
 import { Extent, type Region, type Resource } from '../memory/resources.js';
-import type { Value } from '../operations/value.js';
+import type { Epilogue, Value } from '../values/value.js';
 import { type Geometry, stripPixels } from './convolution.js';
-import { Kernel, typeOf, type Width } from './kernel.js';
+import { Kernel, typeOf, type Width } from '../wgsl/kernel.js';
 
 const threads = 64;
 
@@ -59,12 +59,19 @@ export function groupedForwardKernel(
   return kernel;
 }
 
-export function groupedInputGradientKernel(g: Geometry, gradient: Value, weights: Region, output: Resource): Kernel {
+export function groupedInputGradientKernel(
+  g: Geometry,
+  gradient: Value,
+  weights: Region,
+  { value }: Epilogue,
+  output: Resource,
+): Kernel {
   const { width, type, channels, filters, inputs, outputs } = sizesOf(g);
   const elements = g.height * g.width * channels;
   const kernel = new Kernel({ groups: new Extent(elements, { per: threads }), threads });
   const load = gradient.load(kernel, width);
   const filter = kernel.read(weights, type);
+  kernel.declare(`var<private> product: ${type};`);
   kernel.main(`  let i = group * ${threads}u + lane;
   if (i >= params.images * ${elements}u) { return; }
   let channel = i % ${channels}u;
@@ -90,7 +97,8 @@ export function groupedInputGradientKernel(g: Geometry, gradient: Value, weights
       sum = sum + part;
     }
   }
-  ${kernel.write(output, type)}[i] = sum;`);
+  product = sum;
+  ${kernel.write(output, type)}[i] = ${value.load(kernel, width)}(i, channel);`);
   return kernel;
 }
 

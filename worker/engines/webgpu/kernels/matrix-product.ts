@@ -1,7 +1,8 @@
 // Products of two matrices in tiles, whose elements are loaded, and stored, by functions in WGSL. Convolutions are such
 // products too: of patches of images and filters.
-import { Extent } from '../memory/resources.js';
-import type { Kernel } from './kernel.js';
+import { Extent, Tensor } from '../memory/resources.js';
+import type { PartialSums } from './column-sums.js';
+import type { Kernel } from '../wgsl/kernel.js';
 
 /** A matrix that is read in groups of four elements. */
 export interface Operand {
@@ -41,11 +42,41 @@ export function productGrid({ rows, columns, terms, strip }: ProductShape): { gr
   return { groups: terms.tiles(strip, columnTiles * Math.ceil(rows.at(0) / tile.rows)), threads };
 }
 
+/** Sums over the rows of each tile, column by column. */
+export interface RowSums {
+  /**
+   * Names of WGSL functions of the row, the first of four columns, and four elements of the result, that return what to
+   * sum; or `moments` for the elements and their squares about the tile's mean.
+   */
+  readonly terms: readonly string[] | 'moments';
+  /** Name of the array that receives [tile, sum, column]. */
+  readonly partials: string;
+}
+
+/** Returns what a kernel with row sums writes: two sums for each column. */
+export function productSums(pixels: number, columns: number): PartialSums {
+  const per = tileFor(columns).rows;
+  return {
+    partials: new Tensor(new Extent(pixels, { per, times: 2 * columns })),
+    total: new Extent(pixels),
+    size: per,
+    strips: new Extent(pixels, { per }),
+  };
+}
+
 /**
  * Sets the body of a kernel to a product.
- * @param store name of a WGSL function of the strip, the row, the first of four columns, and their sums
+ * @param store name of a WGSL function of the strip, the row, the first of four columns, and their sums, that stores and
+ *   returns four elements
  */
-export function addProduct(kernel: Kernel, shape: ProductShape, a: Operand, b: Operand, store: string): void {
+export function addProduct(
+  kernel: Kernel,
+  shape: ProductShape,
+  a: Operand,
+  b: Operand,
+  store: string,
+  sums?: RowSums,
+): void {
   const { rows, columns, terms, strip } = shape;
   const tile = tileFor(columns);
   const [aVectors, bVectors] = [tile.rows / 4, tile.columns / 4];
@@ -84,9 +115,51 @@ ${lines.map((line) => `    sum${line} = sum${line} + part${line};`).join('\n')}
   }
   let outRow = firstRow + row * 4u;
   let outColumn = firstColumn + column * 4u;
+  let rows = ${rows.wgsl};
+  var out0 = vec4f(); var out1 = vec4f(); var out2 = vec4f(); var out3 = vec4f();
   if (outColumn < ${columns}u) {
-${lines.map((line) => `    if (outRow + ${line}u < ${rows.wgsl}) { ${store}(strip, outRow + ${line}u, outColumn, sum${line}); }`).join('\n')}
-  }`);
+${lines.map((line) => `    if (outRow + ${line}u < rows) { out${line} = ${store}(strip, outRow + ${line}u, outColumn, sum${line}); }`).join('\n')}
+  }
+${sums === undefined ? '' : rowSums(sums, tile, columns, columnTiles)}`);
+  if (sums !== undefined) kernel.declare(`var<workgroup> folds: array<vec4f, ${threads}>;`);
+}
+
+/** Returns statements that sum over the rows of a tile. */
+function rowSums(
+  { terms, partials }: RowSums,
+  tile: { rows: number; columns: number },
+  columns: number,
+  columnTiles: number,
+): string {
+  const vectors = tile.columns / 4;
+  const lines = [0, 1, 2, 3];
+  const fold = (name: string, summands: (line: number) => string) => `  var ${name} = vec4f();
+${lines.map((line) => `  if (outRow + ${line}u < rows) { ${summands(line)} }`).join('\n')}
+  folds[lane] = ${name};
+  workgroupBarrier();
+  for (var half = ${threads / 2}u; half >= ${vectors}u; half /= 2u) {
+    if (lane < half) { folds[lane] = folds[lane] + folds[lane + half]; }
+    workgroupBarrier();
+  }
+  ${name} = folds[column];
+  workgroupBarrier();`;
+  const sums =
+    terms === 'moments'
+      ? [
+          fold('fold0', (line) => `fold0 = fold0 + out${line};`),
+          `  let mean = fold0 / f32(min(${tile.rows}u, rows - firstRow));`,
+          fold('fold1', (line) => `let d = out${line} - mean; fold1 = fold1 + d * d;`),
+        ]
+      : terms.map((term, n) =>
+          fold(`fold${n}`, (line) => `fold${n} = fold${n} + ${term}(outRow + ${line}u, outColumn, out${line});`),
+        );
+  const write = (n: number, column: number) =>
+    `    if (outColumn + ${column}u < ${columns}u) { ${partials}[at + ${n * columns + column}u] = fold${n}.${'xyzw'[column]}; }`;
+  return `${sums.join('\n')}
+  if (lane < ${vectors}u) {
+    let at = tile / ${columnTiles}u * ${2 * columns}u + outColumn;
+${[0, 1].flatMap((n) => lines.map((column) => write(n, column))).join('\n')}
+  }`;
 }
 
 /** Returns statements that copy four by four elements to workgroup memory, where four along the rows are one vector. */

@@ -2,9 +2,9 @@
 import type { PoolLayer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { Extent, type Resource } from '../memory/resources.js';
-import type { Value } from '../operations/value.js';
-import { Kernel } from './kernel.js';
-import { floatOf } from './batch-norm.js';
+import type { Value } from '../values/value.js';
+import { Kernel } from '../wgsl/kernel.js';
+import { floatOf } from '../wgsl/arithmetic.js';
 
 const threads = 64;
 

@@ -4,13 +4,22 @@ import { sizeOf } from '../../../../shared/network/shapes.js';
 import { imagesKernel, lossKernel } from '../kernels/ends.js';
 import { pixelSumKernel } from '../kernels/pooling.js';
 import type { Tensor } from '../memory/resources.js';
-import { ChannelSlice, Concatenated, Cropped, Padded, Reshaped, Spread } from './gathered.js';
+import { ChannelSlice, Concatenated, Cropped, Padded, Reshaped, Spread } from '../values/gathered.js';
 import { groupOf, Lowering, type Mode, type ProgramSettings } from './lowering.js';
 import { lowerBatchNorm } from './normalization.js';
 import { lowerGlobalPool, lowerPool } from './pools.js';
 import { lowerConvolution, lowerDense } from './products.js';
 import type { Program } from './program.js';
-import { Activated, ActivationGradient, isPiecewiseLinear, Product, Scaled, Stored, Sum, type Value } from './value.js';
+import {
+  Activated,
+  ActivationGradient,
+  isPiecewiseLinear,
+  Product,
+  Scaled,
+  Stored,
+  Sum,
+  type Value,
+} from '../values/value.js';
 
 export function buildProgram(mode: Mode, settings: ProgramSettings): Program {
   const lowering = new Lowering(mode, settings);
@@ -38,7 +47,7 @@ function addLoss(lowering: Lowering, last: Layer): Tensor {
   }
   const gradient = new Stored(last.shape);
   lowering.add(lossKernel(format, classes, labelSmoothing, logits, gradient.resource), 'loss');
-  lowering.seedGradient(last, gradient);
+  lowering.seedGradient(last.index, gradient);
   return logits;
 }
 

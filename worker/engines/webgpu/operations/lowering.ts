@@ -2,12 +2,13 @@
 import type { RecordFormat } from '../../../../shared/dataset/record-format.js';
 import type { Layer } from '../../../../shared/network/layers.js';
 import type { ModelLayout } from '../../../../shared/network/layout.js';
+import type { PartialSums } from '../kernels/column-sums.js';
 import type { InputTables } from '../kernels/ends.js';
-import type { Kernel } from '../kernels/kernel.js';
+import type { Kernel } from '../wgsl/kernel.js';
 import type { FixedPlan } from '../memory/fixed-plan.js';
-import type { Region } from '../memory/resources.js';
-import { ProgramBuilder, type Phase } from './program.js';
-import { distinct, Stored, Sum, type Value } from './value.js';
+import type { Region, Resource } from '../memory/resources.js';
+import { maxBindings, ProgramBuilder, type Phase } from './program.js';
+import { distinct, Stored, Sum, type PendingProduct, type Value } from '../values/value.js';
 
 export type Mode = 'train' | 'evaluate';
 
@@ -42,12 +43,26 @@ const singleLoads: ReadonlySet<Layer['op']> = new Set([
   'reshape',
 ]);
 
+/** Operations whose backward pass uses each element of the gradient in its place, and batch norm, which sums it too. */
+const waitsForMore: ReadonlySet<Layer['op']> = new Set([
+  'relu',
+  'relu6',
+  'gelu',
+  'silu',
+  'sigmoid',
+  'scale',
+  'dropout',
+  'batchNorm',
+]);
+
 export class Lowering {
   readonly mode: Mode;
   readonly settings: ProgramSettings;
   readonly program = new ProgramBuilder();
   /** Values of the layers before the current one. */
   readonly values: Value[] = [];
+  /** Sums that the kernels of convolutions write for the batch norms after them, by the convolution's index. */
+  readonly moments = new Map<number, PartialSums>();
   /** Group of layers that new dispatches belong to. */
   group = '';
   readonly #layers: readonly Layer[];
@@ -77,6 +92,11 @@ export class Lowering {
     this.values.push(this.#isDeferred(layer, value) ? value : this.program.store(value, 'forward', this.group));
   }
 
+  /** Returns whether a batch norm needs the statistics of a layer's output. */
+  wantsMoments({ index }: Layer): boolean {
+    return this.mode === 'train' && this.#users[index].some(({ op }) => op === 'batchNorm');
+  }
+
   /** Sets how the gradients of a layer's inputs and weights are computed. */
   onBackward(layer: Layer, backward: Backward): void {
     this.#backward[layer.index] = backward;
@@ -85,12 +105,19 @@ export class Lowering {
   /** Adds a contribution to the gradient with respect to an input of a layer, if it is needed. */
   contribute(layer: Layer, input: number, contribution: () => Value): void {
     const index = layer.inputs[input];
-    if (this.#needed[index]) this.#gradients[index].push(contribution());
+    if (this.#needed[index]) this.seedGradient(index, contribution());
   }
 
-  /** Adds a contribution to the gradient with respect to a layer's own output. */
-  seedGradient(layer: Layer, gradient: Value): void {
-    this.#gradients[layer.index].push(gradient);
+  /** Adds a contribution to the gradient with respect to a layer's output. */
+  seedGradient(index: number, gradient: Value): void {
+    const contributions = this.#gradients[index];
+    // A kernel has one epilogue, so only the last product can wait for what becomes of it.
+    if (gradient.pending !== null) {
+      for (const [other, value] of contributions.entries()) {
+        if (value.pending !== null) contributions[other] = this.settled(value);
+      }
+    }
+    contributions.push(gradient);
   }
 
   /** Adds the backward passes of all layers. */
@@ -98,10 +125,17 @@ export class Lowering {
     for (const layer of this.#layers.toReversed()) {
       if (!this.#needed[layer.index]) continue;
       this.group = groupOf(layer);
-      const contributions = this.#gradients[layer.index];
-      const gradient = this.combined(contributions, 'other gradients', (values) => new Sum(values));
-      this.#backward[layer.index](this.#settledGradient(layer, gradient));
+      this.#backward[layer.index](this.#gradientFor(layer));
     }
+  }
+
+  /** Returns a gradient without a pending product: the kernel of the product computes the rest of it, too, if it can. */
+  settled(gradient: Value): Value {
+    const { pending } = gradient;
+    if (pending === null) return gradient;
+    if (fitsEpilogue(pending, gradient.resources)) return pending.addWith(gradient);
+    pending.addWith(pending);
+    return gradient;
   }
 
   /** Combines any number of values, of which some are stored in between if a kernel cannot bind all of them. */
@@ -120,8 +154,9 @@ export class Lowering {
 
   /** Returns a value that a kernel with many loads can compute, from at most four arrays. */
   loadable(gradient: Value): Value {
-    const isLoadable = gradient.isCheap && gradient.resources.length <= maxArrays.gradient && gradient.tensors <= 2;
-    return isLoadable ? gradient : this.stored(gradient);
+    const value = this.settled(gradient);
+    const isLoadable = value.isCheap && value.resources.length <= maxArrays.gradient && value.tensors <= 2;
+    return isLoadable ? value : this.stored(value);
   }
 
   /** Returns a gradient in memory that is equal to this one. */
@@ -147,7 +182,7 @@ export class Lowering {
     if (index === this.#layers.length - 1) return false;
     const users = this.#users[index];
     const arrays = value.resources.length;
-    if (users.length > 1 || !singleLoads.has(users[0].op)) {
+    if (users.length > 1 || !isSingleLoad(users[0])) {
       return value.isCheap && value.tensors <= 1 && arrays <= maxArrays.value;
     }
     // The backward pass of a ReLU uses its output instead of its input.
@@ -155,11 +190,36 @@ export class Lowering {
     return arrays <= (isBeforeReLU ? maxArrays.sum : maxArrays.value);
   }
 
-  #settledGradient(layer: Layer, gradient: Value): Value {
-    const isSingle = singleLoads.has(layer.op) && layer.inputs.length === 1;
-    if (isSingle && gradient.resources.length <= maxArrays.gradient) return gradient;
-    return this.loadable(gradient);
+  /** Returns the gradient with respect to a layer's output in a form that suits the layer's backward pass. */
+  #gradientFor(layer: Layer): Value {
+    const contributions = this.#gradients[layer.index];
+    const complete = contributions.filter(({ pending }) => pending === null);
+    const product = contributions.find(({ pending }) => pending !== null);
+    const combine = (values: readonly Value[]) =>
+      this.combined(values, 'other gradients', (summands) => new Sum(summands));
+    let gradient: Value;
+    if (product === undefined) gradient = combine(complete);
+    else if (complete.length === 0) gradient = product;
+    else gradient = new Sum([combine(complete), product]);
+    const { pending } = gradient;
+    if (pending !== null) {
+      const canWait = waitsForMore.has(layer.op) && fitsEpilogue(pending, gradient.resources);
+      return canWait ? gradient : this.loadable(gradient);
+    }
+    const isSingle = isSingleLoad(layer) && layer.inputs.length === 1;
+    return isSingle && gradient.resources.length <= maxArrays.gradient ? gradient : this.loadable(gradient);
   }
+}
+
+/** Returns whether a product's kernel can bind these arrays as well as its own, in addition to `more` others. */
+export function fitsEpilogue(pending: PendingProduct, resources: readonly Resource[], more = 0): boolean {
+  return distinct([...pending.arrays, ...resources]).length + 1 + more <= maxBindings;
+}
+
+/** Pooling over windows of one pixel is as good as a choice of pixels. */
+function isSingleLoad(layer: Layer): boolean {
+  const isChoice = layer.op === 'averagePool' && layer.poolSize.every((size) => size === 1);
+  return singleLoads.has(layer.op) || isChoice;
 }
 
 /** Returns, for each layer, whether the gradient with respect to its output is needed. */

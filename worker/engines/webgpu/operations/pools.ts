@@ -3,9 +3,9 @@ import type { GlobalPoolLayer, PoolLayer } from '../../../../shared/network/laye
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { pixelSumKernel, poolGradientKernel, poolKernel, type Windows } from '../kernels/pooling.js';
 import { Extent, Tensor } from '../memory/resources.js';
-import { PeakGradient, Sampled, Spread } from './gathered.js';
+import { PeakGradient, Sampled, Spread } from '../values/gathered.js';
 import type { Lowering } from './lowering.js';
-import { Stored, type Value } from './value.js';
+import { Stored, type Value } from '../values/value.js';
 
 export function lowerPool(lowering: Lowering, layer: PoolLayer, x: Value): Value {
   // A window of one pixel only takes some of the pixels.

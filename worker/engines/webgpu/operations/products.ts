@@ -15,10 +15,11 @@ import {
   groupedForwardKernel,
   groupedInputGradientKernel,
 } from '../kernels/grouped-convolution.js';
-import type { Kernel } from '../kernels/kernel.js';
-import { Extent, Tensor } from '../memory/resources.js';
+import type { Kernel } from '../wgsl/kernel.js';
+import { productSums } from '../kernels/matrix-product.js';
+import { Extent, Tensor, type Resource } from '../memory/resources.js';
 import type { Lowering } from './lowering.js';
-import { Stored, type Value } from './value.js';
+import { PendingProduct, Stored, type Epilogue, type Value } from '../values/value.js';
 
 export function lowerDense(lowering: Lowering, layer: DenseLayer, x: Value): Value {
   return lowerProduct(
@@ -59,15 +60,24 @@ function lowerProduct(lowering: Lowering, layer: Conv2dLayer | DenseLayer, g: Ge
   const kernels = g.groups === 1 ? plain : grouped;
   const filters = lowering.weights(layer.kernel);
   const output = new Stored(layer.shape);
-  lowering.add(kernels.forward(g, x, filters, lowering.weightsOrNull(layer.bias), output.resource), 'forward');
+  const moments =
+    lowering.wantsMoments(layer) && g.groups === 1 ? productSums(g.outHeight * g.outWidth, g.filters) : undefined;
+  if (moments !== undefined) lowering.moments.set(layer.index, moments);
+  const bias = lowering.weightsOrNull(layer.bias);
+  lowering.add(kernels.forward(g, x, filters, bias, output.resource, moments), 'forward');
   lowering.onBackward(layer, (gradient) => {
     addFilterGradient(lowering, layer, g, (partials) => kernels.filterGradient(g, x, gradient, partials));
     addBiasGradient(lowering, layer, gradient);
-    lowering.contribute(layer, 0, () => {
-      const toInput = new Stored(x.shape);
-      lowering.add(kernels.inputGradient(g, gradient, filters, toInput.resource), 'input gradients');
-      return toInput;
-    });
+    const { group } = lowering;
+    const add = (epilogue: Epilogue, result: Resource) => {
+      const kernel = kernels.inputGradient(g, gradient, filters, epilogue, result);
+      lowering.program.add(kernel, 'input gradients', group);
+    };
+    lowering.contribute(
+      layer,
+      0,
+      () => new PendingProduct(x.shape, [...gradient.resources, filters], g.groups === 1, add),
+    );
   });
   return output;
 }

@@ -1,8 +1,8 @@
 // The dispatches of a training step or an evaluation, in order, and the tensors that they use.
-import type { Kernel } from '../kernels/kernel.js';
+import type { Kernel } from '../wgsl/kernel.js';
 import { storeKernel } from '../kernels/elementwise.js';
 import { Tensor } from '../memory/resources.js';
-import { Stored, type Value } from './value.js';
+import { Stored, type Value } from '../values/value.js';
 
 export const phases = ['images', 'forward', 'loss', 'input gradients', 'filter gradients', 'other gradients'] as const;
 export type Phase = (typeof phases)[number];
@@ -23,7 +23,7 @@ export interface Program {
 }
 
 /** Number of arrays that every device can bind at once. */
-const maxBindings = 8;
+export const maxBindings = 8;
 
 export class ProgramBuilder {
   readonly dispatches: Dispatch[] = [];

@@ -4,11 +4,11 @@ import { LockstepError } from '../../../../shared/errors.js';
 import type { RecordFormat } from '../../../../shared/dataset/record-format.js';
 import type { DropoutLayer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
-import { storageUsage, type Gpu } from '../device/gpu.js';
-import { bufferUsage } from '../device/usage.js';
-import type { FixedPlan } from './fixed-plan.js';
-import { Tensor, type Region, type Resource } from './resources.js';
-import { planSlots, type SlotPlan } from './slots.js';
+import { storageUsage, type Gpu } from './gpu.js';
+import { bufferUsage } from './usage.js';
+import type { FixedPlan } from '../memory/fixed-plan.js';
+import { Tensor, type Region, type Resource } from '../memory/resources.js';
+import { planSlots, type SlotPlan } from '../memory/slots.js';
 
 /** Number of buffers for readback: the results of a slice are read while the next one is computed. */
 const stagingCount = 2;

@@ -1,8 +1,8 @@
 // Values whose elements are elements of other values at other places.
 import type { PadLayer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
-import { floatOf } from '../kernels/batch-norm.js';
-import type { Kernel, Width } from '../kernels/kernel.js';
+import { floatOf } from '../wgsl/arithmetic.js';
+import type { Kernel, Width } from '../wgsl/kernel.js';
 import type { Resource } from '../memory/resources.js';
 import { distinct, Value } from './value.js';
 

@@ -1,9 +1,12 @@
 // Values of batch norm, computed when a kernel loads them.
-import { typeOf, type Kernel, type Width } from '../kernels/kernel.js';
+import { typeOf, type Kernel, type Width } from '../wgsl/kernel.js';
 import type { Resource } from '../memory/resources.js';
 import { Mapped, type Value } from './value.js';
 
-/** Factors of a norm, [4, channels]: mean, gamma / deviation, beta, 1 / deviation. */
+/**
+ * Factors of a norm, [6, channels]: mean, gamma / deviation, beta, 1 / deviation, and, in the backward pass, the means of
+ * the gradients and of GammaGradient. One array, because a kernel can bind few.
+ */
 type Norm = Resource;
 
 abstract class WithNorm extends Mapped {
@@ -42,24 +45,11 @@ export class GammaGradient extends WithNorm {
 
 /** The gradient with respect to the input of a batch norm that uses the statistics of its input. */
 export class NormGradient extends WithNorm {
-  readonly #means: Resource;
-
-  /** @param means [2, channels]: means of the gradients, and of GammaGradient */
-  constructor(gradient: Value, input: Value, norm: Norm, means: Resource) {
-    super([gradient, input], norm);
-    this.#means = means;
-  }
-
-  protected override get ownResources(): readonly Resource[] {
-    return [this.norm, this.#means];
-  }
-
   protected combine(kernel: Kernel, width: Width, gradient: string, x: string): string {
     const row = (index: number) => this.row(kernel, width, index);
-    const means = kernel.read(this.#means, typeOf(width));
     return `  let normalized = (${x} - ${row(0)}) * ${row(3)};
-  var rest = ${gradient} - ${means}[c];
-  rest = rest - normalized * ${means}[c + ${this.channels / width}u];
+  var rest = ${gradient} - ${row(4)};
+  rest = rest - normalized * ${row(5)};
   return rest * ${row(1)};`;
   }
 }

@@ -70,17 +70,17 @@ export const library: Readonly<Record<LibraryFunction, Entry>> = {
   return sigmoid(x) * sigmoid(-x);
 }`,
   },
-  // Abramowitz and Stegun, formula 7.1.26: an absolute error of 1.5e-7.
+  // Abramowitz and Stegun, formula 7.1.26, of x / √2: an absolute error of 1.5e-7. All constants are multiplied in
+  // advance, because a compiler may combine two constants that a value is multiplied by, which rounds differently.
   normalMass: {
     uses: ['exponential'],
     code: `fn normalMass(x: f32) -> f32 {
-  let z = abs(x) * 0.70710678;
-  let t = 1.0 / (1.0 + 0.3275911 * z);
-  var p = 1.061405429 * t - 1.453152027;
-  p = p * t + 1.421413741;
-  p = p * t - 0.284496736;
-  p = p * t + 0.254829592;
-  let tail = 0.5 * (p * t) * exponential(-(z * z));
+  let t = 1.0 / (1.0 + 0.231641888 * abs(x));
+  var p = 0.530702715 * t - 0.726576014;
+  p = p * t + 0.710706871;
+  p = p * t - 0.142248368;
+  p = p * t + 0.127414796;
+  let tail = p * t * exponential(-0.5 * (x * x));
   return select(tail, 1.0 - tail, x >= 0.0);
 }`,
   },
@@ -106,7 +106,7 @@ export const library: Readonly<Record<LibraryFunction, Entry>> = {
   geluSlope: {
     uses: ['normalMass', 'exponential'],
     code: `fn geluSlope(x: f32) -> f32 {
-  return normalMass(x) + x * (0.398942280 * exponential(-0.5 * x * x));
+  return normalMass(x) + x * (0.398942280 * exponential(-0.5 * (x * x)));
 }`,
   },
 };
@@ -115,4 +115,10 @@ export const library: Readonly<Record<LibraryFunction, Entry>> = {
 export function applied(name: string, value: string, width: 1 | 4): string {
   if (width === 1) return `${name}(${value})`;
   return `vec4f(${['x', 'y', 'z', 'w'].map((component) => `${name}(${value}.${component})`).join(', ')})`;
+}
+
+/** Returns a WGSL literal of type f32. */
+export function floatOf(value: number): string {
+  const text = String(Math.fround(value));
+  return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 }

@@ -1,8 +1,8 @@
 // Values in a network: stored in memory, or computed from others whenever a kernel loads them.
 import type { ActivationLayer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
-import { applied } from '../kernels/arithmetic.js';
-import { type Kernel, sameResource, typeOf, type Width } from '../kernels/kernel.js';
+import { applied } from '../wgsl/arithmetic.js';
+import { type Kernel, sameResource, typeOf, type Width } from '../wgsl/kernel.js';
 import { type Resource, Tensor, Extent } from '../memory/resources.js';
 
 /** Statements that compute the element `i`, of channel `c`, and return it. Indices count elements of
@@ -26,6 +26,11 @@ export abstract class Value {
 
   /** Whether computing an element again at each load costs little more than loading it. */
   abstract get isCheap(): boolean;
+
+  /** A product in this value that no dispatch computes yet. */
+  get pending(): PendingProduct | null {
+    return null;
+  }
 
   /** Number of arrays among the resources that have elements for each image. */
   get tensors(): number {
@@ -65,6 +70,65 @@ export class Stored extends Value {
   }
 }
 
+/** What becomes of each element of an input gradient. */
+export interface Epilogue {
+  /** The value to store, computed from the product. */
+  readonly value: Value;
+  /** Terms to sum for each channel, computed from what is stored in place of the product; null for none. */
+  readonly sums: { readonly terms: readonly Value[]; readonly partials: Tensor } | null;
+}
+
+/** Adds the kernel of a product that stores a value made of it. */
+type AddProduct = (epilogue: Epilogue, output: Resource) => void;
+
+/**
+ * An input gradient whose kernel is added later, so that it can also compute what becomes of the gradient. Until then, it
+ * can only be loaded in that kernel.
+ */
+export class PendingProduct extends Value {
+  /** Arrays of the operands, which the kernel binds in any case. */
+  readonly arrays: readonly Resource[];
+  /** Whether the kernel can also sum the gradient for each channel. */
+  readonly canSum: boolean;
+  readonly #add: AddProduct;
+  #stored: Stored | null = null;
+  #isAdded = false;
+
+  constructor(shape: readonly number[], operands: readonly Resource[], canSum: boolean, add: AddProduct) {
+    super(shape);
+    this.arrays = operands;
+    this.canSum = canSum;
+    this.#add = add;
+  }
+
+  override get pending(): PendingProduct | null {
+    return this.#stored === null ? this : null;
+  }
+
+  get resources(): readonly Resource[] {
+    return this.#stored?.resources ?? [];
+  }
+
+  get isCheap(): boolean {
+    return true;
+  }
+
+  /** Adds the kernel, which stores a value made of the product, and returns the value. */
+  addWith(value: Value, sums: Epilogue['sums'] = null): Stored {
+    const stored = new Stored(this.shape);
+    this.#add({ value, sums }, stored.resource);
+    this.#isAdded = true;
+    if (value === this) this.#stored = stored;
+    return stored;
+  }
+
+  protected body(kernel: Kernel, width: Width): Body {
+    if (this.#stored !== null) return `  return ${this.#stored.load(kernel, width)}(i, c);`;
+    if (this.#isAdded) throw new Error('this product is only in the kernel that was added');
+    return '  return product;';
+  }
+}
+
 /** A value computed element by element from others of the same shape. */
 export abstract class Mapped extends Value {
   readonly inputs: readonly Value[];
@@ -80,6 +144,10 @@ export abstract class Mapped extends Value {
 
   get isCheap(): boolean {
     return this.inputs.every((input) => input.isCheap);
+  }
+
+  override get pending(): PendingProduct | null {
+    return this.inputs.map((input) => input.pending).find((each) => each !== null) ?? null;
   }
 
   protected get ownResources(): readonly Resource[] {
