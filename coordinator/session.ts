@@ -2,17 +2,12 @@
 // workers join or leave, and disconnects them at the end.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
-import { totalStepsOf, workerConfigOf, type Config, type WorkerConfig } from '../shared/config/config.js';
-import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
-import type { Records } from '../shared/dataset/records.js';
+import { totalStepsOf } from '../shared/config/config.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
-import { encodeGraph } from '../shared/network/graph-json.js';
-import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
-import type { ModelLayout } from '../shared/network/layout.js';
 import { roundEndOf } from '../shared/optimizer/rounds.js';
 import { describeOffers, type EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { compareFingerprints } from '../shared/protocol/probed-fingerprint.js';
-import { maxWorkerMessageBytes, type RelayRules, type Welcome } from '../shared/protocol/messages.js';
+import { compareFingerprints } from '../shared/protocol/engines/probed-fingerprint.js';
+import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
@@ -22,9 +17,9 @@ import { startServer, type CoordinatorServer, type ServedStatus } from './connec
 import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
 import { forbidden, mayDo } from './connections/tokens.js';
 import { WorkerPool } from './connections/worker-pool.js';
-import type { ShardStore } from './dataset/shard-store.js';
-import { RunEngine, type RunEngineSettings } from './engine/run-engine.js';
+import { RunEngine } from './engine/run-engine.js';
 import type { RunEventBus } from './run/run-event-bus.js';
+import type { SessionSetup } from './session-setup.js';
 
 /**
  * Returns the maximum number of workers. A step can use at most one worker per slice, and some spares are useful; more
@@ -32,54 +27,6 @@ import type { RunEventBus } from './run/run-event-bus.js';
  */
 function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
-}
-
-/** The parts of a run or an evaluation that a session needs to serve its workers. */
-export interface SessionSetup {
-  config: WorkerConfig;
-  layout: ModelLayout;
-  /** Records of each shard, by the shard's SHA-256. */
-  records: ReadonlyMap<string, Records>;
-  engine: RunEngineSettings;
-  /** The welcome without the fields that differ between workers. */
-  welcome: Omit<Welcome, 'workerId' | 'runId' | 'relay'>;
-  /** Payload of the welcome. */
-  welcomePayload: readonly Uint8Array[];
-  /** What relays need to know besides the engine; undefined if relays are refused. */
-  relays: Pick<RelayRules, 'stragglerFactor' | 'replicas'> | undefined;
-}
-
-/** Returns the setup of a run or an evaluation. */
-export function sessionSetupOf({
-  config,
-  layout,
-  store,
-}: {
-  config: Config;
-  layout: ModelLayout;
-  store: Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch' | 'dataset'>;
-}): SessionSetup {
-  const { preprocessing, dataset, stepsPerEpoch, shards, records } = store;
-  const graph = encodeGraph(layout.graph);
-  const measured = measuredArraysOf(preprocessing, dataset).map(({ values }) => littleEndianBytes(values));
-  const workerConfig = workerConfigOf(config);
-  return {
-    config: workerConfig,
-    layout,
-    records,
-    engine: config,
-    welcome: {
-      type: 'welcome',
-      networkBytes: graph.length,
-      layoutHash: layoutHash(layout),
-      config: workerConfig,
-      dataset,
-      stepsPerEpoch,
-      shards: [...shards],
-    },
-    welcomePayload: [...measured, graph],
-    relays: config,
-  };
 }
 
 export interface SessionOptions {

@@ -66,6 +66,11 @@ export class ProtocolError extends LockstepError {
   }
 }
 
+/** Whether an engine's device is lost, for example because its driver was restarted. The engine can open it again. */
+export function isDeviceLost(error: unknown): boolean {
+  return error instanceof LockstepError && error.code === 'device-lost';
+}
+
 /** Returns the message of a thrown value of any type. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

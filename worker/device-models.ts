@@ -4,9 +4,8 @@ import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { graphSha256 } from '../shared/network/graph-json.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { withProbe } from '../shared/protocol/probed-fingerprint.js';
+import { withProbe } from '../shared/protocol/engines/probed-fingerprint.js';
 import type { Engine, EngineModel } from './engine.js';
-import { probeModel } from './measurement/probe-model.js';
 
 /** Everything that an engine needs to know to create a run's model. */
 export interface ModelSpec {
@@ -38,14 +37,14 @@ export class DeviceModels {
     return engine && { ...engine.identity, fingerprint };
   }
 
-  /** Computes the probe of the engine with this fingerprint. @returns its fingerprint with the probe */
-  async probe(fingerprint: string, spec: ModelSpec, imagesPerSlice: number): Promise<string> {
-    const model = await this.load(fingerprint, spec);
-    const sha256 = await probeModel(model, spec.layout, imagesPerSlice);
-    const engine = this.#engineWith(fingerprint)!;
-    // An engine may know its own version only when it has created a model.
-    const probed = withProbe(engine.identity.fingerprint, sha256);
-    this.#probed.set(probed, engine);
+  /**
+   * Completes the fingerprint of an engine with the hash of its probe. From then on, the engine has this fingerprint too.
+   * @returns the complete fingerprint
+   */
+  addProbe(fingerprint: string, sha256: string): string {
+    const probed = withProbe(fingerprint, sha256);
+    const engine = this.#engineWith(fingerprint);
+    if (engine !== undefined) this.#probed.set(probed, engine);
     return probed;
   }
 

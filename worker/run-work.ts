@@ -1,7 +1,7 @@
 // Does the work for one run on one connection: answers requests for partial sums and evaluations, and fetches shards.
 import { machineMs } from '../shared/clock.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
-import { ProtocolError } from '../shared/errors.js';
+import { isDeviceLost, ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { PartialSumFormat } from '../shared/encoding/partial-sum.js';
@@ -19,7 +19,7 @@ import {
 } from '../shared/protocol/messages.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { WorkerProgress } from '../shared/worker/events.js';
-import { failureOf, isDeviceLost } from './failure.js';
+import { failureOf } from './connection/failure-report.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
 import { LocalSteps } from './computation/local-steps.js';
 import { SliceComputer } from './computation/slice-computer.js';
@@ -32,6 +32,7 @@ import { SliceEncoder } from './encoding/slice-encoder.js';
 import type { EngineModel } from './engine.js';
 import { HeldWeights, type Weights } from './held-weights.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
+import { probeModel } from './measurement/probe-model.js';
 import { PhaseTimer } from './phase-timer.js';
 import type { RunShards } from './shards/run-shards.js';
 import type { SessionWork } from './session.js';
@@ -200,7 +201,9 @@ export class RunWork implements SessionWork {
   async #sendProbe({ fingerprint }: EngineIdentity): Promise<void> {
     const { batchSize, slices } = this.#run.config;
     try {
-      const probed = await this.#engines.devices.probe(fingerprint, this.#spec, batchSize / slices);
+      const { devices } = this.#engines;
+      const model = await devices.load(fingerprint, this.#spec);
+      const probed = devices.addProbe(fingerprint, await probeModel(model, this.#spec.layout, batchSize / slices));
       this.#send({ type: 'probe-result', fingerprint, probed });
     } catch (error) {
       if (isDeviceLost(error)) throw error;

@@ -1,5 +1,5 @@
 // One connection to a coordinator, from hello to goodbye, as a state machine. run-work.ts does the actual work.
-import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
+import { isDeviceLost, LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
 import {
@@ -16,7 +16,7 @@ import {
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
-import { failureOf, isDeviceLost } from './failure.js';
+import { failureOf } from './connection/failure-report.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import type { ModelSpec } from './device-models.js';
 import { readWelcome } from './welcome.js';

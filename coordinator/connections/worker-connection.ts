@@ -13,8 +13,6 @@ import {
   type EvaluationMessage,
   type FailureMessage,
   type GradientMessage,
-  type MeasurementMessage,
-  type ProbeResultMessage,
   type RefusalCode,
   type RelayedWorkerLeftMessage,
   type RelayedWorkerMessage,
@@ -23,6 +21,7 @@ import {
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
+import { WorkerEngines } from './engines/worker-engines.js';
 import { assertGradientCounts } from './gradient-counts.js';
 import type { JoiningWorker } from './handshake.js';
 import type { Records } from '../../shared/dataset/records.js';
@@ -82,11 +81,7 @@ export class WorkerConnection implements WorkerView {
   readonly linkId: string | undefined;
   /** The workers that compute behind this relay; undefined if this is an ordinary worker. */
   readonly relayed: RelayedWorkers | undefined;
-  #offers: readonly EngineIdentity[];
-  /** Fingerprints of the engines whose probes the worker has not answered yet. */
-  readonly #probing = new Set<string>();
-  /** Why the last engine that failed its probe did; undefined if none has. */
-  probeFailure: ProbeResultMessage['failure'];
+  readonly #engines: WorkerEngines;
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
@@ -97,7 +92,6 @@ export class WorkerConnection implements WorkerView {
   #longestFrameBytes = 0;
   #bytesReceived = 0;
   #engine: EngineIdentity | undefined;
-  #isMeasuring = false;
   /** Why the worker's engine cannot compute the network, if it has said so. */
   networkProblem: string | undefined;
   #closeReason: string | undefined;
@@ -123,7 +117,7 @@ export class WorkerConnection implements WorkerView {
     this.address = address;
     this.linkId = holder?.link?.id;
     this.relayed = hello.relay === true ? new RelayedWorkers(nextId) : undefined;
-    this.#offers = hello.engines;
+    this.#engines = new WorkerEngines(hello.engines);
     this.#socket = socket;
     this.#settings = settings;
     this.#handlers = handlers;
@@ -166,7 +160,12 @@ export class WorkerConnection implements WorkerView {
 
   /** Engines that the worker offers, in its order of preference, or those that the workers behind a relay offer. */
   get offers(): readonly EngineIdentity[] {
-    return this.relayed?.offers ?? this.#offers;
+    return this.relayed?.offers ?? this.#engines.offers;
+  }
+
+  /** Why the last engine that failed its probe did; undefined if none has. */
+  get probeFailure(): Pick<FailureMessage, 'code' | 'message'> | undefined {
+    return this.#engines.probeFailure;
   }
 
   /** The engine that the worker uses; undefined until the coordinator has chosen it. */
@@ -204,14 +203,14 @@ export class WorkerConnection implements WorkerView {
   /** Requests the probes of these engines, which the worker offers. */
   probe(engines: readonly EngineIdentity[]): void {
     for (const { fingerprint } of engines) {
-      this.#probing.add(fingerprint);
+      this.#engines.probeRequested(fingerprint);
       this.send({ type: 'probe', fingerprint });
     }
   }
 
   /** Requests the speed of these engines, which the worker offers. */
   measure(fingerprints: string[]): void {
-    this.#isMeasuring = true;
+    this.#engines.measurementRequested();
     this.send({ type: 'measure', fingerprints });
   }
 
@@ -339,9 +338,9 @@ export class WorkerConnection implements WorkerView {
         this.load.evaluationAnswered(message.step, this.#settings.clock.now());
         return this.#handlers.onAnswer(message, payload);
       case 'probe-result':
-        return this.#probed(message);
+        return this.#engines.probed(message) ? this.#handlers.onProbed() : undefined;
       case 'measurement':
-        return this.#handlers.onMeasured(this.#speedsIn(message));
+        return this.#handlers.onMeasured(this.#engines.speedsIn(message, this.relayed !== undefined));
       case 'timing':
         this.#checkStep(message);
         return this.#handlers.onTiming(this, message);
@@ -377,34 +376,11 @@ export class WorkerConnection implements WorkerView {
     notify();
   }
 
-  /** Replaces the offer with the probed one, or removes it if the engine has failed. */
-  #probed({ fingerprint, probed, failure }: ProbeResultMessage): void {
-    if (!this.#probing.delete(fingerprint)) throw new ProtocolError('a worker sent a probe that was not requested');
-    this.#offers = this.#offers.flatMap(({ needsProbe, ...offer }) => {
-      if (offer.fingerprint !== fingerprint) return needsProbe === undefined ? [offer] : [{ ...offer, needsProbe }];
-      return probed === undefined ? [] : [{ ...offer, fingerprint: probed }];
-    });
-    this.probeFailure = failure ?? this.probeFailure;
-    if (this.#probing.size === 0) this.#handlers.onProbed();
-  }
-
   /** Disconnects the worker, because its engine has failed. */
   fail({ code, message }: Pick<FailureMessage, 'code' | 'message'>): void {
     if (code === 'bad-config') this.networkProblem = message;
     const what = code === 'bad-config' ? 'the engine cannot compute this network' : 'engine failed';
     this.dismiss('engine-failed', `${what}: ${message}`);
-  }
-
-  /** Returns measured speeds by fingerprint. Rejects speeds that were not requested. */
-  #speedsIn({ speeds }: MeasurementMessage): ReadonlyMap<string, number> {
-    if (!this.#isMeasuring) throw new ProtocolError('a worker sent a measurement that was not requested');
-    this.#isMeasuring = false;
-    const unknown = speeds.find((speed) => !this.offers.some((offer) => offer.fingerprint === speed.fingerprint));
-    // A relay may have lost the worker that measured this engine.
-    if (unknown !== undefined && this.relayed === undefined) {
-      throw new ProtocolError(`a worker measured ${unknown.fingerprint}, which it does not offer`);
-    }
-    return new Map(speeds.map(({ fingerprint, imagesPerSecond }) => [fingerprint, imagesPerSecond]));
   }
 
   /**

@@ -1,6 +1,6 @@
 // Chooses the engine of a run from the speeds that the workers measured. Pure.
 import type { EngineCandidate, EngineIdentity } from '../../shared/protocol/engine-identity.js';
-import { fingerprintsMatch, hiddenFieldsOf } from '../../shared/protocol/probed-fingerprint.js';
+import { fingerprintsMatch, hiddenFieldsOf } from '../../shared/protocol/engines/probed-fingerprint.js';
 
 /** A worker's engines, and the speeds that it measured in images per second, by fingerprint. */
 export interface MeasuredWorker {

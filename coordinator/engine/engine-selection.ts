@@ -1,6 +1,6 @@
 // Chooses the run's engine once enough workers have joined, before the first step.
 import type { Clock } from '../../shared/clock.js';
-import { fingerprintsMatch } from '../../shared/protocol/probed-fingerprint.js';
+import { fingerprintsMatch } from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import { rankEngines, type MeasuredWorker } from './choose-engine.js';

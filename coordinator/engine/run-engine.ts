@@ -6,7 +6,7 @@ import {
   fingerprintsMatch,
   hidesDevice,
   isProbed,
-} from '../../shared/protocol/probed-fingerprint.js';
+} from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { Refusal } from '../connections/handshake.js';
 
 export interface RunEngineSettings {

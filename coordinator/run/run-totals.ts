@@ -1,7 +1,7 @@
 // Totals of a run, computed from its events, for the report and for checkpoints. Pure.
 import { z } from 'zod';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
-import { compareFingerprints } from '../../shared/protocol/probed-fingerprint.js';
+import { compareFingerprints } from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { WorkerSummary } from '../../shared/monitoring/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
 import type { Report } from './report.js';

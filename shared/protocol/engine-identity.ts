@@ -12,7 +12,7 @@ export interface EngineIdentity {
   device: string;
   /**
    * Whether the fingerprint does not suffice to compare engines, because the device may hide what it is. The coordinator
-   * then asks for a probe before the worker joins a run that may use this engine; see probed-fingerprint.ts.
+   * then asks for a probe before the worker joins a run that may use this engine; see engines/probed-fingerprint.ts.
    */
   needsProbe?: boolean | undefined;
   /** Whether only runs that name the engine use it, because its device is a CPU that emulates a GPU. */

@@ -9,6 +9,18 @@ import { engineNames } from '../engine-names.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
 import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
+import {
+  failureReason,
+  fingerprint,
+  measure,
+  measurement,
+  name,
+  offers,
+  probe,
+  probeResult,
+  sentence,
+  useEngine,
+} from './engines/messages.js';
 import { maxHeaderBytes } from './frame.js';
 
 /**
@@ -41,12 +53,7 @@ const count = z.int().nonnegative();
 const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
 const milliseconds = z.number().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const name = z.string().min(1).max(200);
-const sentence = z.string().max(2000);
 const split = z.enum(['training', 'validation', 'test']);
-const fingerprint = z.string().min(1).max(1000);
-/** Maximum number of engines that a worker offers. */
-const maxEngines = 16;
 const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
 /** A set of images from one split that workers fetch and cache as a unit. */
@@ -69,21 +76,6 @@ const refusalCode = z.enum([
   'relay',
 ]);
 export type RefusalCode = z.infer<typeof refusalCode>;
-
-const offers = z
-  .array(
-    z.strictObject({
-      engine: name,
-      fingerprint,
-      device: name,
-      /** True if the fingerprint is complete only after a probe. */
-      needsProbe: z.boolean().optional(),
-      /** True if only runs that name the engine use it. */
-      onlyIfNamed: z.boolean().optional(),
-    }),
-  )
-  .max(maxEngines)
-  .refine(haveDistinctFingerprints, 'expected distinct fingerprints');
 
 /**
  * "May I join? I can compute with any one of these engines, and I already have these shards." A relay offers no engines of
@@ -121,28 +113,6 @@ const relayedWorker = z.strictObject({
 });
 /** "This worker no longer computes behind me, for this reason." */
 const relayedWorkerLeft = z.strictObject({ type: z.literal('relayed-worker-left'), id: count, reason: sentence });
-const failureReason = { code: z.enum(['bad-config', 'engine-failed']), message: sentence };
-/**
- * "I have computed the probe of this engine of mine: this is its complete fingerprint." Or: "The engine failed at it, for this
- * reason."
- */
-const probeResult = z
-  .strictObject({
-    type: z.literal('probe-result'),
-    /** The fingerprint in the hello. */
-    fingerprint,
-    probed: fingerprint.optional(),
-    failure: z.strictObject(failureReason).optional(),
-  })
-  .refine(({ probed, failure }) => (probed === undefined) !== (failure === undefined), 'expected probed or failure');
-/** "These are the speeds that you asked me to measure." Engines that failed are missing. */
-const measurement = z.strictObject({
-  type: z.literal('measurement'),
-  speeds: z
-    .array(z.strictObject({ fingerprint, imagesPerSecond: z.number().positive().finite() }))
-    .max(maxEngines)
-    .refine(haveDistinctFingerprints, 'expected distinct fingerprints'),
-});
 /** "Send me this many bytes of this shard, starting at this offset." */
 const shardRequest = z.strictObject({
   type: z.literal('shard-request'),
@@ -288,18 +258,6 @@ const welcome = z.strictObject({
 });
 /** "You may not join, for this reason." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
-/**
- * "Compute a fixed slice of this run with this engine of yours, and tell me the hash as part of its fingerprint." Sent before
- * the worker joins the run, and before its engine is chosen.
- */
-const probe = z.strictObject({ type: z.literal('probe'), fingerprint });
-/** "Measure how fast these engines of yours compute slices of this run." Sent before the run's engine is chosen. */
-const measure = z.strictObject({
-  type: z.literal('measure'),
-  fingerprints: z.array(fingerprint).min(1).max(maxEngines),
-});
-/** "Compute this run with this engine of yours." Sent once, before any work. */
-const useEngine = z.strictObject({ type: z.literal('use-engine'), fingerprint });
 /** "Here are the next bytes of a shard that you requested." */
 const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offset: count });
 /** "You may need this shard later: fetch it at low priority." */
@@ -360,10 +318,6 @@ export type PublishedWeightsMessage = z.infer<typeof publishedWeights>;
 export type WeightsDifferenceMessage = z.infer<typeof weightsDifference>;
 export type ComputeMessage = z.infer<typeof compute>;
 export type EvaluateMessage = z.infer<typeof evaluate>;
-
-function haveDistinctFingerprints(engines: readonly { fingerprint: string }[]): boolean {
-  return new Set(engines.map((engine) => engine.fingerprint)).size === engines.length;
-}
 
 function parse<Message>(schema: z.ZodType<Message>, header: unknown, sender: string): Message {
   const parsed = schema.safeParse(header);

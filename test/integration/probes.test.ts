@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { CoordinatorOptions } from '../../coordinator/main.js';
 import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { startRelay, type RelayAddress } from '../../relay/main.js';
-import { fingerprintOfDevice, type DeviceFields } from '../../shared/protocol/probed-fingerprint.js';
+import { fingerprintOfDevice, type DeviceFields } from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { Engine } from '../../worker/engine.js';
 import { startWorker } from '../../worker/main.js';
 import { fakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';

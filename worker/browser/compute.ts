@@ -6,6 +6,7 @@ import type { PageMessage, TabWorkerMessage, TabWorkerSettings } from '../../sha
 import { openComputeSession } from '../compute-session.js';
 import { DeviceModels } from '../device-models.js';
 import { openWasmEngine } from '../engines/wasm/browser/wasm-engine.js';
+import { webGpuEngines } from '../engines/webgpu/browser/webgpu-engine.js';
 import { EngineSpeeds, type SpeedCache } from '../measurement/engine-speeds.js';
 import { ReconnectingWorker } from '../reconnecting-worker.js';
 import type { SessionHandlers } from '../session.js';
@@ -14,7 +15,6 @@ import { noShardCache } from '../shards/shard-cache.js';
 import { linkTo } from './open-link.js';
 import { openShardCache } from './open-shard-cache.js';
 import { TabWorker } from './tab-worker.js';
-import { webGpuEngines } from './web-gpu.js';
 
 /** How long to keep retrying the connection. */
 const reconnectTimeoutMs = 600_000;

@@ -93,6 +93,7 @@ describe('a report', () => {
       fingerprint: 'wasm/1',
       engines: [{ ...wasm, workers: 1 }],
       exact: true,
+      exactAsProbed: true,
       workersJoined: 1,
       workersLost: 1,
       slicesReassigned: 2,

@@ -1,6 +1,5 @@
 // The wasm engines as the registry sees them.
-import type { EngineDefinition } from '../../engine-definition.js';
-import { assertNoTensorFlowSettings } from '../without-tensorflow.js';
+import { assertNoTensorFlowSettings, type EngineDefinition } from '../../engine-definition.js';
 import type { WasmEngineName } from './wasm-engine.js';
 
 export const wasmDefinition = (name: WasmEngineName): EngineDefinition => ({

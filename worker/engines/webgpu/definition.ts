@@ -1,6 +1,5 @@
 // The webgpu engine as the registry sees it.
-import type { EngineDefinition } from '../../engine-definition.js';
-import { assertNoTensorFlowSettings } from '../without-tensorflow.js';
+import { assertNoTensorFlowSettings, type EngineDefinition } from '../../engine-definition.js';
 import { loaderEnvironment } from './platform/dawn.js';
 
 export const definition: EngineDefinition = {

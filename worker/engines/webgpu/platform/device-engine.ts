@@ -5,7 +5,7 @@ import type { Clock } from '../../../../shared/clock.js';
 import { LockstepError } from '../../../../shared/errors.js';
 import type { ModelLayout } from '../../../../shared/network/layout.js';
 import type { EngineIdentity } from '../../../../shared/protocol/engine-identity.js';
-import type { Engine, EngineModel, EvaluationResult, SliceResult } from '../../../engine.js';
+import type { Engine, EngineModel } from '../../../engine.js';
 import { identityOf, type GpuPlatform } from './gpu-platform.js';
 
 /** Opens the engine on a device, which the engine destroys when it is closed. */
@@ -43,7 +43,7 @@ export class DeviceEngine implements Engine {
     if (this.#device === undefined || this.#device.isLost) this.#device = await this.#reopen();
     const device = this.#device;
     const model = await device.guard(device.engine.createModel(layout, preprocessing, labelSmoothing));
-    return new DeviceModel(model, device, () => this.#sliceComputed());
+    return guarded(model, device, () => this.#slicesSinceLoss++);
   }
 
   async close(): Promise<void> {
@@ -84,10 +84,6 @@ export class DeviceEngine implements Engine {
       };
     });
     if (this.#isClosed) throw new LockstepError('engine-failed', 'the engine has been closed');
-  }
-
-  #sliceComputed(): void {
-    this.#slicesSinceLoss++;
   }
 }
 
@@ -153,36 +149,21 @@ class OpenDevice {
   }
 }
 
-class DeviceModel implements EngineModel {
-  readonly #model: EngineModel;
-  readonly #device: OpenDevice;
-  readonly #onSlice: () => void;
-
-  constructor(model: EngineModel, device: OpenDevice, onSlice: () => void) {
-    this.#model = model;
-    this.#device = device;
-    this.#onSlice = onSlice;
-  }
-
-  prepare(batch: ImageBatch): void {
-    this.#model.prepare?.(batch);
-  }
-
-  setWeights(weights: Float32Array, movingStatistics: Float32Array): void {
-    this.#model.setWeights(weights, movingStatistics);
-  }
-
-  async computeSlice(batch: ImageBatch): Promise<SliceResult> {
-    const result = await this.#device.guard(this.#model.computeSlice(batch));
-    this.#onSlice();
-    return result;
-  }
-
-  async evaluate(batch: ImageBatch): Promise<EvaluationResult> {
-    return this.#device.guard(this.#model.evaluate(batch));
-  }
-
-  dispose(): void {
-    this.#model.dispose();
-  }
+/** Makes the model throw `device-lost` if the device is lost. It keeps its other methods. */
+function guarded(model: EngineModel, device: OpenDevice, onSlice: () => void): EngineModel {
+  const computeSlice = model.computeSlice.bind(model);
+  const evaluate = model.evaluate.bind(model);
+  const enqueue = model.enqueue?.bind(model);
+  return Object.assign(model, {
+    async computeSlice(batch: ImageBatch) {
+      const result = await device.guard(computeSlice(batch));
+      onSlice();
+      return result;
+    },
+    evaluate: (batch: ImageBatch) => device.guard(evaluate(batch)),
+    ...(enqueue !== undefined && {
+      // The call of computeSlice that follows reports the loss.
+      enqueue: (batch: ImageBatch) => (device.isLost ? undefined : enqueue(batch)),
+    }),
+  });
 }

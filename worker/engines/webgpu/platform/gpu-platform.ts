@@ -1,6 +1,6 @@
 // What the webgpu engine needs of its platform: Node, through the package `webgpu`, or a browser.
 import type { EngineIdentity } from '../../../../shared/protocol/engine-identity.js';
-import { fingerprintOfDevice, type DeviceFields } from '../../../../shared/protocol/probed-fingerprint.js';
+import { fingerprintOfDevice, type DeviceFields } from '../../../../shared/protocol/engines/probed-fingerprint.js';
 
 export interface GpuPlatform {
   /** Name and version of the runtime, for error messages. */

@@ -6,7 +6,7 @@ import {
   isProbed,
   withProbe,
   type DeviceFields,
-} from '../../../shared/protocol/probed-fingerprint.js';
+} from '../../../../shared/protocol/engines/probed-fingerprint.js';
 
 const intel = { vendor: 'intel', architecture: 'xe', device: '0x4680', description: 'Intel UHD 770' };
 const hidden = { vendor: 'intel', architecture: 'xe' };

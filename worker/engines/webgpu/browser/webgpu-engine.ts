@@ -1,14 +1,14 @@
 // The webgpu engine in a tab. Its kernels are loaded when a run uses it.
-import { systemClock } from '../../shared/clock.js';
-import { describeBrowser } from '../../shared/worker/describe-browser.js';
-import type { Engine } from '../engine.js';
-import { DeviceEngine, type OpenOnDevice } from '../engines/webgpu/platform/device-engine.js';
-import { identityOf, type GpuPlatform } from '../engines/webgpu/platform/gpu-platform.js';
+import { systemClock } from '../../../../shared/clock.js';
+import { describeBrowser } from '../../../../shared/worker/describe-browser.js';
+import type { Engine } from '../../../engine.js';
+import { DeviceEngine, type OpenOnDevice } from '../platform/device-engine.js';
+import { identityOf, type GpuPlatform } from '../platform/gpu-platform.js';
 
 const browser = describeBrowser(navigator.userAgent);
 
 const openOnDevice: OpenOnDevice = async (device, identity) => {
-  const { openWebGpuEngine } = await import('../engines/webgpu/create-engine.js');
+  const { openWebGpuEngine } = await import('../create-engine.js');
   return openWebGpuEngine(device, identity, { wakesReadback: browser.startsWith('Firefox') });
 };
 
