@@ -72,7 +72,7 @@ export class CoordinatorSession {
     };
     this.pool.listen({
       probed: (worker) => this.#admitProbed(worker),
-      leftUnprobed: ({ name, address }, reason) =>
+      leftProbing: ({ name, address }, reason) =>
         this.#publishAccess(`${name} (${address}) left before it had joined: ${reason}`),
     });
   }
@@ -179,7 +179,7 @@ export class CoordinatorSession {
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
         stopIfNoneCanCompute(worker);
       },
-      leftUnprobed: (worker) => {
+      leftProbing: (worker) => {
         if (!this.#isEnded) stopIfNoneCanCompute(worker);
       },
     });
@@ -236,10 +236,10 @@ export class CoordinatorSession {
     );
     worker.send(this.#welcome(worker.id, isRelay), ...this.#setup.welcomePayload);
     // An evaluation needs no probes: engines give almost the same results.
-    const unprobed = isRelay || this.#options.kind === 'evaluation' ? [] : this.engine.unprobed(engines);
-    if (unprobed.length > 0) {
-      worker.probe(unprobed);
-      this.pool.addUnprobed(worker);
+    const needingProbe = isRelay || this.#options.kind === 'evaluation' ? [] : this.engine.needingProbe(engines);
+    if (needingProbe.length > 0) {
+      worker.probe(needingProbe);
+      this.pool.addProbing(worker);
       return undefined;
     }
     if (!isRelay) {
@@ -253,9 +253,9 @@ export class CoordinatorSession {
   /** Admits a worker that has computed the probes of its engines, or refuses it. */
   #admitProbed(worker: WorkerConnection): void {
     if (this.hasEnded) return worker.dismiss('finished', `the ${this.#options.kind} has ended`);
-    const { offers, probeFailure } = worker;
+    const { offers, engines } = worker;
     const canCompute = offers.some((offer) => this.engine.allows(offer));
-    if (!canCompute && probeFailure !== undefined) return worker.fail(probeFailure);
+    if (!canCompute && engines.probeFailure !== undefined) return worker.fail(engines.probeFailure);
     const refusal = this.engine.refusalOf(offers, worker.linkId !== undefined);
     if (refusal !== undefined) return worker.dismiss(refusal.code, refusal.message);
     this.#assignEngine(worker);

@@ -81,7 +81,8 @@ export class WorkerConnection implements WorkerView {
   readonly linkId: string | undefined;
   /** The workers that compute behind this relay; undefined if this is an ordinary worker. */
   readonly relayed: RelayedWorkers | undefined;
-  readonly #engines: WorkerEngines;
+  /** What an ordinary worker offers. */
+  readonly engines: WorkerEngines;
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
@@ -117,7 +118,7 @@ export class WorkerConnection implements WorkerView {
     this.address = address;
     this.linkId = holder?.link?.id;
     this.relayed = hello.relay === true ? new RelayedWorkers(nextId) : undefined;
-    this.#engines = new WorkerEngines(hello.engines);
+    this.engines = new WorkerEngines(hello.engines);
     this.#socket = socket;
     this.#settings = settings;
     this.#handlers = handlers;
@@ -160,12 +161,7 @@ export class WorkerConnection implements WorkerView {
 
   /** Engines that the worker offers, in its order of preference, or those that the workers behind a relay offer. */
   get offers(): readonly EngineIdentity[] {
-    return this.relayed?.offers ?? this.#engines.offers;
-  }
-
-  /** Why the last engine that failed its probe did; undefined if none has. */
-  get probeFailure(): Pick<FailureMessage, 'code' | 'message'> | undefined {
-    return this.#engines.probeFailure;
+    return this.relayed?.offers ?? this.engines.offers;
   }
 
   /** The engine that the worker uses; undefined until the coordinator has chosen it. */
@@ -203,14 +199,14 @@ export class WorkerConnection implements WorkerView {
   /** Requests the probes of these engines, which the worker offers. */
   probe(engines: readonly EngineIdentity[]): void {
     for (const { fingerprint } of engines) {
-      this.#engines.probeRequested(fingerprint);
+      this.engines.probeRequested(fingerprint);
       this.send({ type: 'probe', fingerprint });
     }
   }
 
   /** Requests the speed of these engines, which the worker offers. */
   measure(fingerprints: string[]): void {
-    this.#engines.measurementRequested();
+    this.engines.measurementRequested();
     this.send({ type: 'measure', fingerprints });
   }
 
@@ -338,9 +334,9 @@ export class WorkerConnection implements WorkerView {
         this.load.evaluationAnswered(message.step, this.#settings.clock.now());
         return this.#handlers.onAnswer(message, payload);
       case 'probe-result':
-        return this.#engines.probed(message) ? this.#handlers.onProbed() : undefined;
+        return this.engines.probed(message) ? this.#handlers.onProbed() : undefined;
       case 'measurement':
-        return this.#handlers.onMeasured(this.#engines.speedsIn(message, this.relayed !== undefined));
+        return this.#handlers.onMeasured(this.engines.speedsIn(message, this.relayed !== undefined));
       case 'timing':
         this.#checkStep(message);
         return this.#handlers.onTiming(this, message);

@@ -18,7 +18,7 @@ export interface PoolListener {
   /** Called when a worker that has not joined yet has answered the probes of its engines. */
   probed?: (worker: WorkerConnection) => void;
   /** Called when a worker has left before it joined. */
-  leftUnprobed?: (worker: WorkerConnection, reason: string) => void;
+  leftProbing?: (worker: WorkerConnection, reason: string) => void;
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   answered?: (worker: WorkerConnection, message: AnswerMessage, payload: Uint8Array) => void;
   /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
@@ -135,7 +135,7 @@ export class WorkerPool {
   }
 
   /** Adds a worker whose engines are being probed. It joins when add() is called. */
-  addUnprobed(worker: WorkerConnection): void {
+  addProbing(worker: WorkerConnection): void {
     this.#connections.set(worker.id, worker);
   }
 
@@ -148,7 +148,7 @@ export class WorkerPool {
   remove(worker: WorkerConnection, reason: string): void {
     if (!this.#connections.delete(worker.id)) return;
     if (worker.relayed === undefined && !this.#workers.has(worker.id)) {
-      for (const listener of this.#listeners) listener.leftUnprobed?.(worker, reason);
+      for (const listener of this.#listeners) listener.leftProbing?.(worker, reason);
     }
     this.#leave(worker, reason);
     if (worker.relayed === undefined) return;

@@ -44,7 +44,7 @@ export class RunEngine {
   }
 
   /** Returns those of a worker's engines that it has to probe before it joins. */
-  unprobed(offers: readonly EngineIdentity[]): EngineIdentity[] {
+  needingProbe(offers: readonly EngineIdentity[]): EngineIdentity[] {
     if (this.#fingerprint !== null && !isProbed(this.#fingerprint)) return [];
     return offers.filter((offer) => offer.needsProbe === true && this.allows(offer));
   }
@@ -85,7 +85,7 @@ export class RunEngine {
       };
     }
     const fingerprint = this.#fingerprint;
-    if (!exact || fingerprint === null || this.unprobed(offers).length > 0) return undefined;
+    if (!exact || fingerprint === null || this.needingProbe(offers).length > 0) return undefined;
     if (offers.some((offer) => compareFingerprints(offer.fingerprint, fingerprint) === 'exact')) return undefined;
     return {
       code: 'fingerprint',

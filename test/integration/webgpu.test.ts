@@ -30,7 +30,7 @@ async function train(name: string, args: readonly string[]) {
     ['train', ...recipe, ...engine, '--data', data, '--run-dir', runDirectory, ...args],
     env,
   );
-  expect(status, output).toBe(0);
+  expect({ status, output }).toMatchObject({ status: 0 });
   return readReport(runDirectory);
 }
 
@@ -129,7 +129,7 @@ describe.skipIf(isMissing)('the webgpu engine trains', () => {
     await writeFile(inFolder('model.keras'), await kerasFile(model, variables));
     const network = inFolder('network.json');
     const { status, output } = await runCli(['network', 'import', inFolder('model.keras'), network]);
-    expect(status, output).toBe(0);
+    expect({ status, output }).toMatchObject({ status: 0 });
     const report = await train('keras', ['--network', network, '--steps', '2', '--workers', '1']);
     expect(report).toMatchObject({ steps: 2, exact: true });
   });

@@ -45,26 +45,26 @@ describe('a worker', () => {
 });
 
 describe('an engine that needs a probe', () => {
-  const unprobed = { engine: 'webgpu', fingerprint: 'webgpu/1; vendor=a', device: 'a GPU', needsProbe: true };
+  const plain = { engine: 'webgpu', fingerprint: 'webgpu/1; vendor=a', device: 'a GPU', needsProbe: true };
   const full = 'webgpu/1; vendor=a; architecture=b; device=c; description=d; probe=1';
   const hidden = { engine: 'webgpu', fingerprint: 'webgpu/1; vendor=a; probe=1', device: 'a GPU' };
 
   it('is probed unless the run uses another engine, or does not allow it', () => {
     const probedBy = (settings: Partial<ConstructorParameters<typeof RunEngine>[0]>) =>
-      new RunEngine({ ...any, ...settings }).unprobed([wasm, unprobed]).length;
+      new RunEngine({ ...any, ...settings }).needingProbe([wasm, plain]).length;
     expect([probedBy({}), probedBy({ engine: 'webgpu' }), probedBy({ fingerprint: full })]).toEqual([1, 1, 1]);
     expect([probedBy({ engine: 'wasm' }), probedBy({ fingerprint: 'wasm/1' })]).toEqual([0, 0]);
   });
 
   it('is not used by a run that does not name it if its device emulates a GPU', () => {
-    const emulated = { ...unprobed, onlyIfNamed: true };
-    expect(new RunEngine(any).unprobed([emulated])).toEqual([]);
-    expect(new RunEngine({ ...any, engine: 'webgpu' }).unprobed([emulated])).toEqual([emulated]);
+    const emulated = { ...plain, onlyIfNamed: true };
+    expect(new RunEngine(any).needingProbe([emulated])).toEqual([]);
+    expect(new RunEngine({ ...any, engine: 'webgpu' }).needingProbe([emulated])).toEqual([emulated]);
   });
 
   it('is not refused by an exact run before it is probed', () => {
     const exact = new RunEngine({ ...any, engine: 'webgpu', fingerprint: full, exact: true });
-    expect(exact.refusalOf([unprobed])).toBeUndefined();
+    expect(exact.refusalOf([plain])).toBeUndefined();
     expect(exact.refusalOf([{ ...hidden, fingerprint: full.replace('probe=1', 'probe=2') }])?.message).toContain(
       'is exact',
     );

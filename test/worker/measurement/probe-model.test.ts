@@ -42,14 +42,13 @@ it('shows every array of the network a gradient that is not 0', async () => {
       return result;
     },
   }));
-  for (const { offset, size, name } of layout.weights) {
-    // The bias of a convolution before a batch norm has no effect.
-    if (name.endsWith('conv/bias') || /conv\d*\/bias$|shortcut\/bias$/.test(name)) continue;
-    expect(
-      gradient.subarray(offset, offset + size).some((value) => Math.abs(value) > 1e-6),
-      name,
-    ).toBe(true);
-  }
+  // The bias of a convolution before a batch norm has no effect.
+  const isWithoutEffect = (name: string) => /conv\d*\/bias$|shortcut\/bias$/.test(name);
+  const vanishing = layout.weights.filter(({ offset, size, name }) => {
+    const values = gradient.subarray(offset, offset + size);
+    return !isWithoutEffect(name) && values.every((value) => Math.abs(value) < 1e-6);
+  });
+  expect(vanishing.map(({ name }) => name)).toEqual([]);
 });
 
 it('reveals a change of the last bit of one gradient', async () => {

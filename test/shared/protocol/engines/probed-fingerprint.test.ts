@@ -31,8 +31,8 @@ describe('two fingerprints', () => {
 
   it('differ with different probes, and without', () => {
     expect(compareFingerprints(probed(intel, 'a'), probed(intel, 'b'))).toBe('different');
-    const unprobed = fingerprintOfDevice('webgpu/1', hidden);
-    expect(compareFingerprints(unprobed, probed(hidden))).toBe('different');
+    const plain = fingerprintOfDevice('webgpu/1', hidden);
+    expect(compareFingerprints(plain, probed(hidden))).toBe('different');
     expect(compareFingerprints('wasm/1', 'wasm/2')).toBe('different');
   });
 });

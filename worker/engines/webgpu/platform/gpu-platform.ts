@@ -21,10 +21,7 @@ const version = 1;
 const softwareAdapters = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 
 /** Returns the fields of an adapter that the platform exposes. */
-export function fieldsOf(
-  { info }: Pick<GPUAdapter, 'info'>,
-  { hidesFields }: Pick<GpuPlatform, 'hidesFields'>,
-): DeviceFields {
+function fieldsOf({ info }: Pick<GPUAdapter, 'info'>, { hidesFields }: Pick<GpuPlatform, 'hidesFields'>): DeviceFields {
   const { vendor, architecture, device, description } = info;
   const fields = { vendor, architecture, device, description };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== '' || !hidesFields));

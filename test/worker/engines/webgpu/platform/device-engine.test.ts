@@ -134,7 +134,7 @@ it('losses are forgotten after 100 slices', async () => {
 it('an adapter that has changed after a loss is not used', async () => {
   const test = platformOf([{ vendor: 'acme' }, { vendor: 'other' }]);
   await modelOf(test.engine);
-  test.opened[0].lose('the laptop was undocked');
+  test.opened[0].lose('the GPU was unplugged');
   await setImmediate();
   const reopened = modelOf(test.engine);
   await setImmediate();
