@@ -7,7 +7,7 @@ import { openWebGpuEngine, type WebGpuEngine } from '../../worker/engines/webgpu
 const chromium = '/usr/lib/chromium';
 
 interface Package {
-  create(flags: string[]): GPU;
+  create: (flags: string[]) => GPU;
 }
 
 /** The package's object must stay reachable while its devices are in use. */
@@ -27,7 +27,7 @@ function loadVulkan(): void {
 }
 
 /** Opens a device, or returns why there is none. */
-export async function openDeviceOrReason(descriptor?: GPUDeviceDescriptor): Promise<GPUDevice | string> {
+async function openDeviceOrReason(descriptor?: GPUDeviceDescriptor): Promise<GPUDevice | string> {
   if (gpu === undefined) {
     loadVulkan();
     const name: string = 'webgpu';

@@ -8,7 +8,7 @@ import type { FixedPlan } from './memory/fixed-plan.js';
 export interface ConstantTables {
   readonly tables: InputTables;
   /** Returns the constants, once all of them have a place. */
-  values(): Float32Array<ArrayBuffer>;
+  readonly values: () => Float32Array<ArrayBuffer>;
 }
 
 /** Adds the tables for preprocessing to the plan of the constants. */

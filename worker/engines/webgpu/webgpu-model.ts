@@ -215,7 +215,7 @@ export class WebGpuModel implements EngineModel {
 
   #write(buffer: Parameters<DeviceMemory['bufferOf']>[0], values: Float32Array | Uint8Array | Uint32Array): void {
     const target = this.#memory.bufferOf(buffer);
-    this.#gpu.device.queue.writeBuffer(target, 0, values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
+    this.#gpu.device.queue.writeBuffer(target, 0, values.buffer, values.byteOffset, values.byteLength);
   }
 }
 

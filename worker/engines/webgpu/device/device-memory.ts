@@ -72,11 +72,12 @@ export class DeviceMemory {
     return { buffer, offset: 4 * resource.offset, size: Math.ceil(resource.size / 4) * 16 };
   }
 
-  /** Number of bytes of a resource that a dispatch with this many images reads or writes at most. */
+  /** Number of bytes that a dispatch with this many images binds. */
   bytesOf(resource: Resource, images: number): number {
     if (resource instanceof Tensor) return resource.bytes(images);
     if (resource.size !== undefined) return 4 * resource.size;
-    return (this.#plan!.host.get(resource.buffer)! / this.capacity) * images;
+    const perCapacity = this.#plan!.host.get(resource.buffer);
+    return perCapacity === undefined ? this.bufferOf(resource.buffer).size : (perCapacity / this.capacity) * images;
   }
 
   /**

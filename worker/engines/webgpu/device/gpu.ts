@@ -18,11 +18,9 @@ export class Gpu {
   constructor(device: GPUDevice, wakesReadback: boolean) {
     this.device = device;
     this.#wakesReadback = wakesReadback;
-    void device.lost.then(({ reason, message }) => {
-      this.#failure = `the GPU was lost (${reason}): ${message}`;
-    });
-    device.addEventListener('uncapturederror', (event) => {
-      this.#failure ??= messageOf((event as GPUUncapturedErrorEvent).error);
+    void this.#watchLoss();
+    device.addEventListener('uncapturederror', ({ error }) => {
+      this.#failure ??= error.message;
     });
   }
 
@@ -69,15 +67,13 @@ export class Gpu {
   async #map(staging: GPUBuffer, bytes: number): Promise<void> {
     const map = staging.mapAsync(mapModeRead, 0, bytes);
     if (!this.#wakesReadback) return map;
-    let isSettled = false;
-    const settled = map.finally(() => {
-      isSettled = true;
-    });
-    while (!isSettled) {
-      await Promise.race([settled, new Promise((resolve) => setTimeout(resolve, 1))]);
-      if (!isSettled) this.device.queue.submit([]);
-    }
-    return settled;
+    const timer = setInterval(() => this.device.queue.submit([]), 1);
+    return map.finally(() => clearInterval(timer));
+  }
+
+  async #watchLoss(): Promise<void> {
+    const { reason, message } = await this.device.lost;
+    this.#failure = `the GPU was lost (${reason}): ${message}`;
   }
 
   async #compile(code: string, isRead: readonly boolean[]): Promise<Pipeline> {

@@ -35,7 +35,7 @@ ${eachPixel('      sum = sum + x;')}
   workgroupBarrier();
 ${foldLanes(columns, 1)}
   let total = sums[lane % ${columns}u];
-  let mean = total / f32(end - begin);
+  let mean = total * (1.0 / f32(end - begin));
   workgroupBarrier();
   var squares = 0.0;
 ${eachPixel('      let d = x - mean;\n      squares = squares + d * d;')}
@@ -78,12 +78,12 @@ export function mergeStatisticsKernel(
   sums[lane] = sum;
   workgroupBarrier();
 ${foldMerge(1)}
-  let mean = sums[0] / f32(total);
+  let mean = sums[0] * (1.0 / f32(total));
   workgroupBarrier();
   var squares = 0.0;
   for (var strip = lane; strip < strips; strip += ${mergeThreads}u) {
     let size = f32(min(${size}u, total - strip * ${size}u));
-    let d = ${source}[strip * ${2 * channels}u + channel] / size - mean;
+    let d = ${source}[strip * ${2 * channels}u + channel] * (1.0 / size) - mean;
     squares = squares + ${source}[strip * ${2 * channels}u + ${channels}u + channel];
     squares = squares + size * d * d;
   }
@@ -91,7 +91,7 @@ ${foldMerge(1)}
   workgroupBarrier();
 ${foldMerge(1)}
   if (lane == 0u) {
-    let variance = sums[0] / f32(total);
+    let variance = sums[0] * (1.0 / f32(total));
     ${kernel.write(outputs.mean, 'f32')}[channel] = mean;
     ${kernel.write(outputs.variance, 'f32')}[channel] = variance;
 ${writeNorm(kernel, arrays)}
@@ -148,7 +148,7 @@ export function mergeSumsKernel(
     const toMean =
       norm === null
         ? ''
-        : `    ${kernel.write(norm, 'f32')}[${(4 + n) * channels}u + channel] = ${value} / f32(${total.wgsl});`;
+        : `    ${kernel.write(norm, 'f32')}[${(4 + n) * channels}u + channel] = ${value} * (1.0 / f32(${total.wgsl}));`;
     return toOutput + toMean;
   };
   kernel.main(`  let channel = group;

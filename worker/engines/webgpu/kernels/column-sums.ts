@@ -1,8 +1,10 @@
 // Sums over all pixels of all images, channel by channel, in two stages with a fixed order.
-import { Extent, Tensor, type Resource } from '../memory/resources.js';
+import { Extent, Tensor, type Region, type Resource } from '../memory/resources.js';
 import { Kernel } from '../wgsl/kernel.js';
 
 const threads = 256;
+/** Threads of a workgroup that adds strips, one element each. */
+const stripThreads = 64;
 
 export interface ColumnSumShape {
   /** Pixels of an image, and channels of a pixel. */
@@ -97,19 +99,43 @@ ${adds.join('\n')}
   }`;
 }
 
-/**
- * Returns a kernel that adds the strips of arrays, in order.
- * @param size number of elements of each strip
- * @param strips number of strips
- */
-export function stripSumKernel(partials: Resource, strips: Extent, size: number, output: Resource): Kernel {
-  const kernel = new Kernel({ groups: new Extent(0, { plus: Math.ceil(size / 64) }), threads: 64 });
-  const source = kernel.read(partials, 'f32');
-  kernel.main(`  let i = group * 64u + lane;
-  if (i >= ${size}u) { return; }
-  let strips = ${strips.wgsl};
-  var sum = 0.0;
-  for (var strip = 0u; strip < strips; strip++) { sum = sum + ${source}[strip * ${size}u + i]; }
-  ${kernel.write(output, 'f32')}[i] = sum;`);
+/** An array in strips, which are to be added. */
+export interface StripSum {
+  /** [strip, element] */
+  readonly partials: Tensor;
+  readonly strips: Extent;
+  /** Number of elements of a strip. */
+  readonly size: number;
+  /** Receives the sum. */
+  readonly output: Region;
+}
+
+/** Number of sums that one kernel can compute, so that it binds at most eight arrays. */
+export const maxStripSums = 7;
+
+/** Returns a kernel that adds the strips of several arrays, in order. All outputs are in the same buffer. */
+export function stripSumsKernel(sums: readonly StripSum[]): Kernel {
+  const blocks = sums.map(({ size }) => Math.ceil(size / stripThreads));
+  const kernel = new Kernel({
+    groups: new Extent(0, { plus: blocks.reduce((sum, count) => sum + count, 0) }),
+    threads: stripThreads,
+  });
+  const target = kernel.write({ buffer: sums[0].output.buffer, offset: 0 }, 'f32');
+  let first = 0;
+  const parts = sums.map(({ partials, strips, size, output }, index) => {
+    const source = kernel.read(partials, 'f32');
+    const begin = first;
+    first += blocks[index];
+    return `  if (group >= ${begin}u && group < ${first}u) {
+    let i = (group - ${begin}u) * ${stripThreads}u + lane;
+    if (i < ${size}u) {
+      let strips = ${strips.wgsl};
+      var sum = 0.0;
+      for (var strip = 0u; strip < strips; strip++) { sum = sum + ${source}[strip * ${size}u + i]; }
+      ${target}[${output.offset}u + i] = sum;
+    }
+  }`;
+  });
+  kernel.main(parts.join('\n'));
   return kernel;
 }

@@ -2,6 +2,7 @@
 import type { Stored, Value } from '../values/value.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { Extent } from '../memory/resources.js';
+import { remainder } from '../wgsl/integers.js';
 import { Kernel, typeOf, widthFor } from '../wgsl/kernel.js';
 
 const threads = 256;
@@ -14,6 +15,6 @@ export function storeKernel(value: Value, target: Stored, depths: readonly numbe
   const load = value.load(kernel, width);
   kernel.main(`  let i = group * ${threads}u + lane;
   if (i >= params.images * ${elements}u) { return; }
-  ${kernel.write(target.resource, typeOf(width))}[i] = ${load}(i, i % ${value.channels / width}u);`);
+  ${kernel.write(target.resource, typeOf(width))}[i] = ${load}(i, ${remainder('i', value.channels / width)});`);
   return kernel;
 }

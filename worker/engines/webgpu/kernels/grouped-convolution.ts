@@ -1,7 +1,8 @@
 // Convolutions with several groups, depthwise ones included: one thread for each element of the result.
 import { Extent, type Region, type Resource } from '../memory/resources.js';
 import type { Epilogue, Value } from '../values/value.js';
-import { type Geometry, stripPixels } from './convolution.js';
+import { stripPixels } from './convolution.js';
+import type { Geometry } from './operands.js';
 import { Kernel, typeOf, type Width } from '../wgsl/kernel.js';
 
 const threads = 64;

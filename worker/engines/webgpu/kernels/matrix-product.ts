@@ -2,17 +2,19 @@
 // products too: of patches of images and filters.
 import { Extent, Tensor } from '../memory/resources.js';
 import type { PartialSums } from './column-sums.js';
+import { quotient, remainder } from '../wgsl/integers.js';
 import type { Kernel } from '../wgsl/kernel.js';
 
-/** A matrix that is read in groups of four elements. */
+/** A matrix that is read in blocks of four by four elements: four lines, which are rows or columns of the product, by four terms. */
 export interface Operand {
-  /**
-   * Name of a WGSL function of the index along the rows or columns of the product, and of the index along the sum, that
-   * returns four elements as vec4f: zeros where the matrix ends.
-   */
-  readonly load: string;
-  /** Direction in which the four elements lie. The index in this direction is a multiple of 4. */
-  readonly along: 'sum' | 'outer';
+  /** Whether four elements are loaded along the terms or across the lines. */
+  readonly along: 'terms' | 'lines';
+  /** Returns statements before the loop, given the name of the first line. */
+  readonly prepare: (begin: string) => string;
+  /** Statements in the loop, which can use `term`, the first of four terms. */
+  readonly step: string;
+  /** Returns the expression of four elements of line n, or of term n: zeros where the matrix ends. */
+  readonly load: (n: number) => string;
 }
 
 export interface ProductShape {
@@ -82,25 +84,37 @@ export function addProduct(
   const [aVectors, bVectors] = [tile.rows / 4, tile.columns / 4];
   const columnTiles = Math.ceil(columns / tile.columns);
   const perStrip = strip === undefined ? 0 : columnTiles * Math.ceil(rows.at(0) / tile.rows);
+  const [aBlocks, bBlocks] = [4 * aVectors, 4 * bVectors];
+  // Threads that load no block of the first matrix load one of the second.
+  const bStart = aBlocks + bBlocks <= threads ? aBlocks : 0;
   kernel.declare(`var<workgroup> tileA: array<vec4f, ${depth * aVectors}>;
 var<workgroup> tileB: array<vec4f, ${depth * bVectors}>;`);
   const lines = [0, 1, 2, 3];
-  kernel.main(`  let tile = ${strip === undefined ? 'group' : `group % ${perStrip}u`};
-  let strip = ${strip === undefined ? '0u' : `group / ${perStrip}u`};
-  let firstRow = tile / ${columnTiles}u * ${tile.rows}u;
-  let firstColumn = tile % ${columnTiles}u * ${tile.columns}u;
+  kernel.main(`  let tile = ${strip === undefined ? 'group' : remainder('group', perStrip)};
+  let strip = ${strip === undefined ? '0u' : quotient('group', perStrip)};
+  let firstRow = ${quotient('tile', columnTiles)} * ${tile.rows}u;
+  let firstColumn = ${remainder('tile', columnTiles)} * ${tile.columns}u;
   let firstTerm = strip * ${strip ?? 0}u;
   let endTerm = ${strip === undefined ? terms.wgsl : `min(firstTerm + ${strip}u, ${terms.wgsl})`};
-  let row = lane / ${bVectors}u;
-  let column = lane % ${bVectors}u;
+  let row = ${quotient('lane', bVectors)};
+  let column = ${remainder('lane', bVectors)};
+  let aLine = ${remainder('lane', aVectors)};
+  let aTerm = ${quotient('lane', aVectors)} * 4u;
+  let beginA = firstRow + aLine * 4u;
+${a.prepare('beginA')}
+  let bLine = ${remainder(`lane - ${bStart}u`, bVectors)};
+  let bTerm = ${quotient(`lane - ${bStart}u`, bVectors)} * 4u;
+  let beginB = firstColumn + bLine * 4u;
+${b.prepare('beginB')}
   var sum0 = vec4f(); var sum1 = vec4f(); var sum2 = vec4f(); var sum3 = vec4f();
   for (var first = firstTerm; first < endTerm; first += ${depth}u) {
-    for (var block = lane; block < ${(aVectors + bVectors) * 4}u; block += ${threads}u) {
-      if (block < ${aVectors * 4}u) {
-${loadBlock('tileA', 'block', aVectors, 'firstRow', a)}
-      } else {
-${loadBlock('tileB', `(block - ${aVectors * 4}u)`, bVectors, 'firstColumn', b)}
-      }
+    if (lane < ${aBlocks}u) {
+      let term = first + aTerm;
+${loadBlock('tileA', 'aTerm', 'aLine', aVectors, a)}
+    }
+    if (lane >= ${bStart}u && lane < ${bStart + bBlocks}u) {
+      let term = first + bTerm;
+${loadBlock('tileB', 'bTerm', 'bLine', bVectors, b)}
     }
     workgroupBarrier();
     // Sums of sixteen terms are exact to fewer roundings than one long sum.
@@ -147,7 +161,7 @@ ${lines.map((line) => `  if (outRow + ${line}u < rows) { ${summands(line)} }`).j
     terms === 'moments'
       ? [
           fold('fold0', (line) => `fold0 = fold0 + out${line};`),
-          `  let mean = fold0 / f32(min(${tile.rows}u, rows - firstRow));`,
+          `  let mean = fold0 * (1.0 / f32(min(${tile.rows}u, rows - firstRow)));`,
           fold('fold1', (line) => `let d = out${line} - mean; fold1 = fold1 + d * d;`),
         ]
       : terms.map((term, n) =>
@@ -162,27 +176,18 @@ ${[0, 1].flatMap((n) => lines.map((column) => write(n, column))).join('\n')}
   }`;
 }
 
-/** Returns statements that copy four by four elements to workgroup memory, where four along the rows are one vector. */
+/** Returns statements that copy a block to workgroup memory, where four lines of a term are one vector. */
 function loadBlock(
   target: string,
-  block: string,
+  term: string,
+  line: string,
   vectors: number,
-  firstOuter: string,
-  { load, along }: Operand,
+  { along, step, load }: Operand,
 ): string {
-  const setup = `        let outer = ${block} % ${vectors}u;
-        let term = ${block} / ${vectors}u * 4u;
-        let begin = ${firstOuter} + outer * 4u;`;
-  const at = (term: number) => `${target}[(term + ${term}u) * ${vectors}u + outer]`;
   const four = [0, 1, 2, 3];
-  if (along === 'outer') {
-    const copies = four.map((term) => `        ${at(term)} = ${load}(begin, first + term + ${term}u, endTerm);`);
-    return [setup, ...copies].join('\n');
-  }
-  const loads = four.map((line) => `        let v${line} = ${load}(begin + ${line}u, first + term, endTerm);`);
-  const stores = four.map(
-    (term) =>
-      `        ${at(term)} = vec4f(v0.${'xyzw'[term]}, v1.${'xyzw'[term]}, v2.${'xyzw'[term]}, v3.${'xyzw'[term]});`,
-  );
-  return [setup, ...loads, ...stores].join('\n');
+  const at = (n: number) => `${target}[(${term} + ${n}u) * ${vectors}u + ${line}]`;
+  const loads = four.map((n) => `      let v${n} = ${load(n)};`);
+  const across = (n: number) => `vec4f(${four.map((each) => `v${each}.${'xyzw'[n]}`).join(', ')})`;
+  const stores = four.map((n) => `      ${at(n)} = ${along === 'lines' ? `v${n}` : across(n)};`);
+  return [step, ...loads, ...stores].join('\n');
 }

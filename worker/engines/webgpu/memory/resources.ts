@@ -2,7 +2,7 @@
 // buffers that last as long as the model. Pure.
 
 /** Offsets of storage bindings must be multiples of this number of bytes. */
-export const bindingAlignment = 256;
+const bindingAlignment = 256;
 const alignmentFloats = bindingAlignment / 4;
 
 /** A number that grows with the number of images: ⌈images × perImage / per⌉ × times + plus. */

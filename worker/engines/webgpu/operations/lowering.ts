@@ -2,7 +2,7 @@
 import type { RecordFormat } from '../../../../shared/dataset/record-format.js';
 import type { Layer } from '../../../../shared/network/layers.js';
 import type { ModelLayout } from '../../../../shared/network/layout.js';
-import type { PartialSums } from '../kernels/column-sums.js';
+import { maxStripSums, stripSumsKernel, type PartialSums, type StripSum } from '../kernels/column-sums.js';
 import type { InputTables } from '../kernels/ends.js';
 import type { Kernel } from '../wgsl/kernel.js';
 import type { FixedPlan } from '../memory/fixed-plan.js';
@@ -71,6 +71,8 @@ export class Lowering {
   readonly #backward: Backward[];
   /** Contributions to the gradient with respect to each layer's output. */
   readonly #gradients: Value[][];
+  /** Arrays in strips that no dispatch adds yet. */
+  #strips: StripSum[] = [];
 
   constructor(mode: Mode, settings: ProgramSettings) {
     this.mode = mode;
@@ -127,6 +129,13 @@ export class Lowering {
       this.group = groupOf(layer);
       this.#backward[layer.index](this.#gradientFor(layer));
     }
+    this.#sumStrips();
+  }
+
+  /** Adds the strips of an array, together with those of other arrays. */
+  addStrips(sum: StripSum): void {
+    this.#strips.push(sum);
+    if (this.#strips.length === maxStripSums) this.#sumStrips();
   }
 
   /** Returns a gradient without a pending product: the kernel of the product computes the rest of it, too, if it can. */
@@ -177,6 +186,11 @@ export class Lowering {
     return array?.trainable ? this.settings.fixed.gradient(array) : null;
   }
 
+  #sumStrips(): void {
+    if (this.#strips.length > 0) this.program.add(stripSumsKernel(this.#strips), 'filter gradients', 'sums');
+    this.#strips = [];
+  }
+
   #isDeferred({ index }: Layer, value: Value): boolean {
     if (value instanceof Stored) return true;
     if (index === this.#layers.length - 1) return false;
@@ -218,7 +232,7 @@ export function fitsEpilogue(pending: PendingProduct, resources: readonly Resour
 
 /** Pooling over windows of one pixel is as good as a choice of pixels. */
 function isSingleLoad(layer: Layer): boolean {
-  const isChoice = layer.op === 'averagePool' && layer.poolSize.every((size) => size === 1);
+  const isChoice = (layer.op === 'averagePool' || layer.op === 'maxPool') && layer.poolSize.every((size) => size === 1);
   return singleLoads.has(layer.op) || isChoice;
 }
 

@@ -3,15 +3,21 @@ import type { GlobalPoolLayer, PoolLayer } from '../../../../shared/network/laye
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { pixelSumKernel, poolGradientKernel, poolKernel, type Windows } from '../kernels/pooling.js';
 import { Extent, Tensor } from '../memory/resources.js';
-import { PeakGradient, Sampled, Spread } from '../values/gathered.js';
+import { PeakGradient, Sampled, Spread, Unsampled } from '../values/gathered.js';
 import type { Lowering } from './lowering.js';
 import { Stored, type Value } from '../values/value.js';
 
 export function lowerPool(lowering: Lowering, layer: PoolLayer, x: Value): Value {
   // A window of one pixel only takes some of the pixels.
-  const isSampled = layer.poolSize.every((size) => size === 1);
-  const isMaximum = layer.op === 'maxPool' && !isSampled;
-  const positions = isMaximum ? new Tensor(new Extent(sizeOf(layer.shape))) : null;
+  if (layer.poolSize.every((size) => size === 1)) {
+    lowering.onBackward(layer, (gradient) =>
+      lowering.contribute(layer, 0, () => new Unsampled(x.shape, gradient, layer.strides)),
+    );
+    return new Sampled(layer.shape, x, layer.strides);
+  }
+  const output = new Stored(layer.shape);
+  const positions = layer.op === 'maxPool' ? new Tensor(new Extent(sizeOf(layer.shape))) : null;
+  lowering.add(poolKernel(layer, x, output.resource, positions), 'forward');
   lowering.onBackward(layer, (gradient) =>
     lowering.contribute(layer, 0, () => {
       const toInput = new Stored(x.shape);
@@ -19,9 +25,6 @@ export function lowerPool(lowering: Lowering, layer: PoolLayer, x: Value): Value
       return toInput;
     }),
   );
-  if (isSampled) return new Sampled(layer.shape, x, layer.strides);
-  const output = new Stored(layer.shape);
-  lowering.add(poolKernel(layer, x, output.resource, positions), 'forward');
   return output;
 }
 

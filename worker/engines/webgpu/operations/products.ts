@@ -2,19 +2,14 @@
 import type { Conv2dLayer, DenseLayer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { mergeSumsKernel } from '../kernels/batch-norm.js';
-import { columnSumKernel, partialSums, stripSumKernel } from '../kernels/column-sums.js';
-import {
-  filterGradientKernel,
-  forwardKernel,
-  inputGradientKernel,
-  stripPixels,
-  type Geometry,
-} from '../kernels/convolution.js';
+import { columnSumKernel, partialSums } from '../kernels/column-sums.js';
+import { filterGradientKernel, forwardKernel, inputGradientKernel, stripPixels } from '../kernels/convolution.js';
 import {
   groupedFilterGradientKernel,
   groupedForwardKernel,
   groupedInputGradientKernel,
 } from '../kernels/grouped-convolution.js';
+import type { Geometry } from '../kernels/operands.js';
 import type { Kernel } from '../wgsl/kernel.js';
 import { productSums } from '../kernels/matrix-product.js';
 import { Extent, Tensor, type Resource } from '../memory/resources.js';
@@ -94,7 +89,7 @@ function addFilterGradient(
   const per = stripPixels(pixels);
   const partials = new Tensor(new Extent(pixels, { per, times: kernel.size }));
   lowering.add(kernelFor(partials), 'filter gradients');
-  lowering.add(stripSumKernel(partials, new Extent(pixels, { per }), kernel.size, output), 'filter gradients');
+  lowering.addStrips({ partials, strips: new Extent(pixels, { per }), size: kernel.size, output });
 }
 
 function addBiasGradient(lowering: Lowering, { bias, shape }: Conv2dLayer | DenseLayer, gradient: Value): void {

@@ -152,6 +152,30 @@ export class Sampled extends Gathered {
   }
 }
 
+/** A value with zeros between its rows and columns: the gradient with respect to the input of Sampled. */
+export class Unsampled extends Gathered {
+  readonly #strides: readonly [number, number];
+
+  constructor(shape: readonly number[], input: Value, strides: readonly [number, number]) {
+    super(shape, [input]);
+    this.#strides = strides;
+  }
+
+  protected element(kernel: Kernel): string {
+    const [height, width, depth] = this.shape;
+    const [input] = this.inputs;
+    const [inHeight, inWidth] = input.shape;
+    const [rows, columns] = this.#strides;
+    return `  let y = i / ${width * depth}u % ${height}u;
+  let x = i / ${depth}u % ${width}u;
+  if (y % ${rows}u != 0u || x % ${columns}u != 0u || y / ${rows}u >= ${inHeight}u || x / ${columns}u >= ${inWidth}u) {
+    return 0.0;
+  }
+  let image = i / ${sizeOf(this.shape)}u;
+  return ${input.load(kernel, 1)}(((image * ${inHeight}u + y / ${rows}u) * ${inWidth}u + x / ${columns}u) * ${depth}u + c, c);`;
+  }
+}
+
 /** The gradient with respect to the input of a maximum over all pixels. */
 export class PeakGradient extends Gathered {
   readonly #positions: Resource;

@@ -1,4 +1,5 @@
-// Functions in WGSL made of additions, multiplications and divisions, because drivers' own exp, log and erf differ.
+// Functions in WGSL made of additions, multiplications and reciprocals, because drivers' own exp, log, erf and divisions of
+// other numbers than 1 differ.
 
 export type LibraryFunction =
   'exponential' | 'logarithm' | 'sigmoid' | 'sigmoidSlope' | 'normalMass' | 'silu' | 'siluSlope' | 'gelu' | 'geluSlope';
