@@ -242,7 +242,7 @@ export class RelayWork implements SessionWork {
     const clipped = gradientSum instanceof Float32Array ? {} : { clippedCount };
     const counts = { sampleCount, slices: reports, ...clipped };
     const message: WorkerMessage = { type: 'gradient', step, range, ...counts, phases };
-    this.#link.send(frame.seal(message), () => this.#frames.giveBack(frame));
+    this.#link.sendAndReturn(frame.seal(message), (memory) => this.#frames.giveBack(memory));
     this.#handlers.onProgress({ step, images: sampleCount, slices: range.count });
   }
 

@@ -285,9 +285,9 @@ export class RunWork implements SessionWork {
       this.#send({ type: 'timing', step, range, receivedMs, startedMs, sentMs: machineMs(), ...spans });
     }
     const sent = this.#timer.sending();
-    this.#link.send(sealed, () => {
+    this.#link.sendAndReturn(sealed, (memory) => {
       sent();
-      this.#frames.giveBack(frame);
+      this.#frames.giveBack(memory);
       // The next step most likely has the same ranges. Prepare it only after sending, because the whole run may be
       // waiting for this partial sum.
       if (range === ranges.at(-1) && this.#queue?.isEmpty) this.#prepare(computer.roundEnd(step), ranges);

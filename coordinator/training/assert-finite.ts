@@ -1,9 +1,10 @@
 // Detects NaN and infinity in workers' answers before they reach the weights, and describes where they were found in an
-// answer, in the sum of all gradients, or in the updated weights. Pure.
+// answer, in the sum of all gradients, or in the updated weights.
 import { LockstepError } from '../../shared/errors.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
-import { areFinite, firstNotFinite } from '../../shared/reduction/finite.js';
+import { firstNotFinite } from '../../shared/reduction/finite.js';
 import { describeRange } from '../../shared/reduction/slices.js';
+import { areFinite } from '../optimizer/finite.js';
 import type { PartialSum } from './gradient-sum.js';
 
 /**

@@ -3,9 +3,9 @@
 import { totalStepsOf } from '../../shared/config/config.js';
 import { LockstepError } from '../../shared/errors.js';
 import { weightsSha256 } from '../../shared/network/layout-hash.js';
-import { areFinite } from '../../shared/reduction/finite.js';
 import { WeightsEncoder, type StepWeights } from '../connections/step-weights.js';
 import { PublishedWeights, type PublishedState } from '../encoding/published-weights.js';
+import { areFinite } from '../optimizer/finite.js';
 import { LookAhead } from '../optimizer/look-ahead.js';
 import { MomentumSgd } from '../optimizer/momentum-sgd.js';
 import { applyFoldedStatistics, updateMovingStatistics } from '../../shared/optimizer/moving-statistics.js';

@@ -6,7 +6,7 @@ import type { Platform, Sha256 } from './platform.js';
 /** The version in package.json, which the build inserts. */
 declare const LOCKSTEP_VERSION: string;
 
-/** In JavaScript, because WebCrypto is asynchronous, takes whole files only, and is missing over plain HTTP. */
+/** In JavaScript, because WebCrypto hashes only whole messages, and is missing over plain HTTP. */
 class JavaScriptSha256 implements Sha256 {
   readonly #hash = sha256.create();
 
@@ -39,14 +39,18 @@ export const host: Platform = {
   unref: () => undefined,
   yieldToEvents: nextTask,
   createSha256: () => new JavaScriptSha256(),
+  async sha256Of(bytes) {
+    // Over plain HTTP, except on loopback, pages have no WebCrypto.
+    const { subtle } = crypto as Partial<typeof crypto>;
+    if (subtle === undefined) return new JavaScriptSha256().update(bytes).digest();
+    return bytesToHex(new Uint8Array(await subtle.digest('SHA-256', bytes)));
+  },
   async readBuiltFile(name) {
     const response = await fetch(new URL(name, import.meta.url));
     if (!response.ok) throw new Error(`${response.url} cannot be loaded (HTTP status ${response.status})`);
     return new Uint8Array(await response.arrayBuffer());
   },
   allocate: (bytes) => new Uint8Array(bytes),
-  // WebSocket.send does not accept shared memory.
-  allocateMessage: (bytes) => new ArrayBuffer(bytes),
   bufferBytes: () => 0,
   collectYoungGeneration: undefined,
 };

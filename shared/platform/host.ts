@@ -54,9 +54,9 @@ export const host: Platform = {
   unref: (timer) => void timer.unref(),
   yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
   createSha256: () => new NodeSha256(),
+  sha256Of: (bytes) => Promise.resolve(new NodeSha256().update(bytes).digest()),
   readBuiltFile: async (name, importer) => new Uint8Array(await readFile(builtFile(name, importer))),
   allocate: (bytes) => Buffer.allocUnsafe(bytes),
-  allocateMessage: (bytes) => new SharedArrayBuffer(bytes),
   bufferBytes: () => getHeapStatistics().external_memory,
   get collectYoungGeneration() {
     const { gc } = globalThis;

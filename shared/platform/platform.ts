@@ -20,6 +20,8 @@ export interface Platform {
   /** Resolves after the messages and socket data that are already waiting have been handled. */
   yieldToEvents: () => Promise<void>;
   createSha256: () => Sha256;
+  /** Returns the SHA-256 of the bytes in hex, computed in the fastest way. */
+  sha256Of: (bytes: Uint8Array<ArrayBuffer>) => Promise<string>;
   /**
    * Reads a build output that is loaded at run time, such as a compiled kernel. In a browser, all of them are in the folder
    * of the scripts.
@@ -28,8 +30,6 @@ export interface Platform {
   readBuiltFile: (name: string, importer: string) => Promise<Uint8Array<ArrayBuffer>>;
   /** Returns memory with arbitrary contents. */
   allocate: (bytes: number) => Uint8Array<ArrayBuffer>;
-  /** Returns memory for a large message, filled with zeros: memory that the connection's thread can read, if possible. */
-  allocateMessage: (bytes: number) => ArrayBufferLike;
   /** Size of this thread's buffers in bytes. */
   bufferBytes: () => number;
   /** Collects this thread's young generation; undefined where garbage cannot be collected on request. */

@@ -53,14 +53,17 @@ export function encodeFrameIn<Memory extends Uint8Array>(
 export class OutgoingFrame {
   /** Fill this before calling seal. */
   readonly payload: Float32Array;
-  readonly #memory: Uint8Array;
+  readonly #memory: Uint8Array<ArrayBuffer>;
   /** Bytes reserved for the header and its length. */
   readonly #headerSpace: number;
 
-  /** @param headerItems number of list elements in the header, at most 40 bytes each */
-  constructor(payloadFloats: number, headerItems = 0) {
+  /**
+   * @param headerItems number of list elements in the header, at most 40 bytes each
+   * @param allocate returns the frame's memory
+   */
+  constructor(payloadFloats: number, headerItems = 0, allocate = (bytes: number) => new ArrayBuffer(bytes)) {
     this.#headerSpace = minHeaderSpace + Math.ceil((headerItems * 40) / alignment) * alignment;
-    this.#memory = new Uint8Array(host.allocateMessage(this.#headerSpace + payloadFloats * 4));
+    this.#memory = new Uint8Array(allocate(this.#headerSpace + payloadFloats * 4));
     this.payload = new Float32Array(this.#memory.buffer, this.#headerSpace, payloadFloats);
   }
 
@@ -68,7 +71,7 @@ export class OutgoingFrame {
    * Writes the header in front of the payload.
    * @returns the whole message, a view of this frame's memory
    */
-  seal(header: object): Uint8Array {
+  seal(header: object): Uint8Array<ArrayBuffer> {
     const packed = pack(header);
     const offset = payloadOffset(packed.length);
     if (offset > this.#headerSpace) throw new RangeError(`no space for a header of ${packed.length} bytes`);

@@ -203,8 +203,7 @@ class Unpacker {
 
   #text(length: number): string {
     const begin = this.#take(length);
-    // Copied, because a decoder does not accept shared memory.
-    const bytes = this.#bytes.slice(begin, this.#at);
+    const bytes = this.#bytes.subarray(begin, this.#at);
     try {
       return decoder.decode(bytes);
     } catch {

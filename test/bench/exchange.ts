@@ -17,7 +17,7 @@ import { summaryOf } from './paired.js';
 /** A turn has enough steps to send this many bytes of weights to each worker. */
 const turnBytes = 200e6;
 const minSteps = 10;
-/** Node.js takes some hundred steps to compile what runs often. */
+/** V8 still compiles what runs once per step for some thousand steps, which would take too long with large weights. */
 const warmUpTurns = 3;
 
 /** @param args command-line arguments: `--workers`, `--filters` and `--turns` */

@@ -7,7 +7,7 @@ import { loadCheckpoint } from '../../coordinator/run/checkpoints/load-checkpoin
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import type { LockstepError } from '../../shared/errors.js';
-import { areFinite } from '../../shared/reduction/finite.js';
+import { areFinite } from '../../coordinator/optimizer/finite.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { fakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
 import { runCli } from '../support/cli.js';

@@ -51,11 +51,15 @@ export class WebSocketLink implements CoordinatorLink {
     this.#socket.addEventListener('close', ({ code, reason }) => this.#closed(reason || `connection closed (${code})`));
   }
 
-  send(frame: Uint8Array, onSent?: () => void): void {
+  send(frame: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
+  }
+
+  sendAndReturn(frame: Uint8Array<ArrayBuffer>, onSent: (memory: ArrayBuffer) => void): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
-    this.#socket.send(frame as Uint8Array<ArrayBuffer>);
+    this.#socket.send(frame);
     // The browser has copied the frame.
-    onSent?.();
+    onSent(frame.buffer);
   }
 
   reuse(): void {

@@ -8,11 +8,14 @@ export const handshakeTimeoutMs = 10_000;
 export const closeTimeoutMs = 3_000;
 
 export interface CoordinatorLink {
+  /** Queues a frame, or drops it if the connection is closing. */
+  send(frame: Uint8Array): void;
   /**
-   * Queues a frame, or drops it if the connection is closing.
-   * @param onSent called when the frame's memory may be reused
+   * Like send, for a large frame. Its memory, to which the caller's views may no longer refer, belongs to the connection
+   * until it has been sent.
+   * @param onSent called with the memory
    */
-  send(frame: Uint8Array, onSent?: () => void): void;
+  sendAndReturn(frame: Uint8Array<ArrayBuffer>, onSent: (memory: ArrayBuffer) => void): void;
   /** Allows receiving later messages into the memory of an earlier one, which the caller gives up. */
   reuse(memory: ArrayBuffer): void;
   /** Starts sending heartbeats, and closes the connection if nothing arrives within the timeout. */

@@ -2,17 +2,19 @@
 import { OutgoingFrame } from '../../shared/protocol/frame.js';
 
 export class OutgoingFrames {
-  /** Frames that have been sent. */
-  readonly #sent: OutgoingFrame[] = [];
+  /** Memory of frames that have been sent. */
+  readonly #sent: ArrayBuffer[] = [];
 
   /** Returns a frame whose memory may contain an earlier message. */
   take(payloadFloats: number, headerItems: number): OutgoingFrame {
-    const index = this.#sent.findIndex(({ payload }) => payload.length === payloadFloats);
-    return index === -1 ? new OutgoingFrame(payloadFloats, headerItems) : this.#sent.splice(index, 1)[0];
+    return new OutgoingFrame(payloadFloats, headerItems, (bytes) => {
+      const index = this.#sent.findIndex(({ byteLength }) => byteLength === bytes);
+      return index === -1 ? new ArrayBuffer(bytes) : this.#sent.splice(index, 1)[0];
+    });
   }
 
-  /** Call this when the frame has been sent. */
-  giveBack(frame: OutgoingFrame): void {
-    this.#sent.push(frame);
+  /** Call this when the frame with this memory has been sent. */
+  giveBack(memory: ArrayBuffer): void {
+    this.#sent.push(memory);
   }
 }

@@ -27,11 +27,13 @@ export function serveLink(open: OpenLink, port: LinkPort): (command: LinkCommand
   });
   return (command) => {
     switch (command.type) {
-      case 'send': {
+      case 'send':
+        return link.send(command.frame);
+      case 'send-and-return': {
         const { frame, id, reuse } = command;
         for (const memory of reuse) link.reuse(memory);
-        return link.send(frame, () => {
-          emit({ type: 'sent', id });
+        return link.sendAndReturn(frame, (memory) => {
+          emit({ type: 'sent', id, memory }, memory);
           // With TLS, ws receives a message in chunks and then joins them.
           collectYoungGeneration();
         });

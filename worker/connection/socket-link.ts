@@ -102,8 +102,12 @@ export class SocketLink implements CoordinatorLink {
     this.#memory.giveBack(memory);
   }
 
-  send(frame: Uint8Array, onSent?: () => void): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame, onSent);
+  send(frame: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame);
+  }
+
+  sendAndReturn(frame: Uint8Array<ArrayBuffer>, onSent: (memory: ArrayBuffer) => void): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(frame, () => onSent(frame.buffer));
   }
 
   startHeartbeat(options: HeartbeatOptions): void {

@@ -1,11 +1,12 @@
 // Connects to the coordinator from a separate thread, which answers heartbeats and receives messages while the engine
-// blocks the session's thread, which on a slow machine may take longer than the heartbeat timeout. Incoming messages are
+// blocks the session's thread, which on a slow machine may take longer than the heartbeat timeout. Large messages are
 // transferred between the threads, not copied. serve-link.ts is the other thread's side.
 import type { CoordinatorLink, LinkHandlers, LinkHeartbeat } from './coordinator-link.js';
 
 /** Message to the connection's thread. */
 export type LinkCommand =
-  | { type: 'send'; frame: Uint8Array; id: number; reuse: readonly ArrayBuffer[] }
+  | { type: 'send'; frame: Uint8Array }
+  | { type: 'send-and-return'; frame: Uint8Array<ArrayBuffer>; id: number; reuse: readonly ArrayBuffer[] }
   | { type: 'heartbeat'; options: LinkHeartbeat }
   | { type: 'close'; code: number };
 
@@ -13,7 +14,7 @@ export type LinkCommand =
 export type LinkEvent =
   | { type: 'open' }
   | { type: 'message'; message: Uint8Array }
-  | { type: 'sent'; id: number }
+  | { type: 'sent'; id: number; memory: ArrayBuffer }
   | { type: 'closed'; reason: string; isFinal: boolean };
 
 export interface LinkThread {
@@ -28,8 +29,8 @@ export type StartLinkThread = (onEvent: (event: LinkEvent) => void, onEnded: (re
 
 export class ThreadedLink implements CoordinatorLink {
   readonly #thread: LinkThread;
-  readonly #onSent = new Map<number, () => void>();
-  /** Memory to pass to the thread with the next frame. */
+  readonly #onSent = new Map<number, (memory: ArrayBuffer) => void>();
+  /** Memory to pass to the thread with the next large frame. */
   readonly #unused: ArrayBuffer[] = [];
   #lastId = 0;
 
@@ -46,7 +47,7 @@ export class ThreadedLink implements CoordinatorLink {
         case 'message':
           return handlers.onMessage(event.message);
         case 'sent':
-          this.#onSent.get(event.id)?.();
+          this.#onSent.get(event.id)!(event.memory);
           this.#onSent.delete(event.id);
           return;
         case 'closed':
@@ -58,11 +59,15 @@ export class ThreadedLink implements CoordinatorLink {
     this.#thread = startThread(handle, close);
   }
 
-  send(frame: Uint8Array, onSent?: () => void): void {
+  send(frame: Uint8Array): void {
+    this.#thread.post({ type: 'send', frame }, []);
+  }
+
+  sendAndReturn(frame: Uint8Array<ArrayBuffer>, onSent: (memory: ArrayBuffer) => void): void {
     const id = ++this.#lastId;
-    if (onSent !== undefined) this.#onSent.set(id, onSent);
+    this.#onSent.set(id, onSent);
     const reuse = this.#unused.splice(0);
-    this.#thread.post({ type: 'send', frame, id, reuse }, reuse);
+    this.#thread.post({ type: 'send-and-return', frame, id, reuse }, [frame.buffer, ...reuse]);
   }
 
   reuse(memory: ArrayBuffer): void {

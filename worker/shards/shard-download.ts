@@ -25,7 +25,7 @@ export class DownloadToMemory {
   }
 
   /** The bytes received so far. */
-  get records(): Uint8Array {
+  get records(): Uint8Array<ArrayBuffer> {
     return this.#memory.length === this.#received ? this.#memory : this.#memory.subarray(0, this.#received);
   }
 

@@ -87,25 +87,45 @@ export class RecordsInFile implements ShardRecords {
 export async function hasValidRecords(
   shard: Shard,
   format: RecordFormat,
-  source: Uint8Array | ShardFile,
+  source: Uint8Array<ArrayBuffer> | ShardFile,
 ): Promise<boolean> {
-  const { split, index, sha256, bytes } = shard;
+  const { sha256, problem } = await (source instanceof Uint8Array
+    ? { sha256: await host.sha256Of(source), problem: labelProblem(shard, format, source, 0) }
+    : verifyFile(shard, format, source));
+  if (sha256 !== shard.sha256) return false;
+  if (problem !== undefined) throw new ProtocolError(problem);
+  return true;
+}
+
+async function verifyFile(
+  shard: Shard,
+  format: RecordFormat,
+  file: ShardFile,
+): Promise<{ sha256: string; problem: string | undefined }> {
+  const { bytes } = shard;
   const { recordBytes } = format;
   const hash = host.createSha256();
   const step = Math.max(1, Math.floor(verificationBytes / recordBytes)) * recordBytes;
-  const buffer = source instanceof Uint8Array ? undefined : new Uint8Array(Math.min(step, bytes));
+  const buffer = new Uint8Array(Math.min(step, bytes));
   let problem: string | undefined;
   for (let position = 0; position < bytes; position += step) {
-    const end = Math.min(bytes, position + step);
-    const records = source instanceof Uint8Array ? source.subarray(position, end) : buffer!.subarray(0, end - position);
-    if (!(source instanceof Uint8Array)) await source.read(records, position);
+    const records = buffer.subarray(0, Math.min(step, bytes - position));
+    await file.read(records, position);
     hash.update(records);
-    const image = firstInvalidLabel(records, format);
-    if (image === undefined) continue;
-    const label = labelAt(records, image, format);
-    problem ??= `image ${position / recordBytes + image} of ${split} shard ${index} has the invalid label ${label}`;
+    problem ??= labelProblem(shard, format, records, position);
   }
-  if (hash.digest() !== sha256) return false;
-  if (problem !== undefined) throw new ProtocolError(problem);
-  return true;
+  return { sha256: hash.digest(), problem };
+}
+
+/** Describes the first invalid label. @param position offset of the records in the shard */
+function labelProblem(
+  { split, index }: Shard,
+  format: RecordFormat,
+  records: Uint8Array,
+  position: number,
+): string | undefined {
+  const image = firstInvalidLabel(records, format);
+  if (image === undefined) return undefined;
+  const label = labelAt(records, image, format);
+  return `image ${position / format.recordBytes + image} of ${split} shard ${index} has the invalid label ${label}`;
 }

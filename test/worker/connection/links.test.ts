@@ -66,10 +66,12 @@ describe.each(implementations)('a connection %s', (_, open) => {
 
   it.each([1, 1000, 100_000, 3_000_000])('carries a message of %i bytes in both directions', async (bytes) => {
     const { link, peer, message } = await connect();
-    const sent = new Uint8Array(new SharedArrayBuffer(bytes + 24), 24).map((_value, index) => index % 251);
-    const onSent = new Promise<void>((resolve) => link.send(sent, resolve));
+    const sent = Uint8Array.from({ length: bytes }, (_value, index) => index % 251);
+    const frame = new Uint8Array(bytes + 24).subarray(24);
+    frame.set(sent);
+    const returned = new Promise<ArrayBuffer>((resolve) => link.sendAndReturn(frame, resolve));
     const [received] = (await once(peer, 'message')) as [Buffer];
-    await onSent;
+    expect(Buffer.compare(new Uint8Array(await returned, 24), sent)).toBe(0);
     expect(Buffer.compare(received, sent)).toBe(0);
     peer.send(received);
     expect(Buffer.compare(await message(), sent)).toBe(0);
