@@ -6,6 +6,8 @@ export default ({ production }) => ({
     'cli.ts!',
     // Programs of child processes, threads and pages, which are loaded by URL.
     'cli/machine/doctor/engine-probe.ts!',
+    'worker/engines/webgpu/platform/adapters-program.ts!',
+    'deploy/*.mjs',
     'datasets/images/import-process.ts!',
     'worker/**/*-thread.ts!',
     'web/*/main.{ts,tsx}!',
@@ -24,6 +26,8 @@ export default ({ production }) => ({
   // AssemblyScript's files import each other like TypeScript's, but its compiler is the only one that knows their entries.
   // docs/ has its own package.json.
   project: ['**/*.{ts,tsx,mjs}!', '!docs/**', '!test/**!', '!**/*.mjs!', '!**/assembly/*.ts', '!**/assembly/*.ts!'],
+  // The registry loads it where it is installed.
+  ignoreDependencies: ['webgpu'],
   ignoreBinaries: ['nvidia-smi', 'prometheus', 'promtool', 'setpriv', 'taskset', 'unshare'],
   // A type may be exported because an exported function mentions it, and a function because a test calls it alone.
   ignoreExportsUsedInFile: production ? true : { interface: true, type: true },

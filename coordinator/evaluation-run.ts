@@ -21,7 +21,8 @@ import type { EvaluatedShard } from './run/metrics.js';
 import { RunEventBus } from './run/run-event-bus.js';
 import { RunTotals } from './run/run-totals.js';
 import { ItemDurations } from './scheduling/straggler-watch.js';
-import { CoordinatorSession, sessionSetupOf } from './session.js';
+import { CoordinatorSession } from './session.js';
+import { sessionSetupOf } from './session-setup.js';
 import { Dispatcher } from './training/dispatcher.js';
 import { EvaluationJob } from './training/evaluation-job.js';
 

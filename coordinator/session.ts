@@ -2,17 +2,12 @@
 // workers join or leave, and disconnects them at the end.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../shared/clock.js';
-import { totalStepsOf, workerConfigOf, type Config, type WorkerConfig } from '../shared/config/config.js';
-import { measuredArraysOf } from '../shared/dataset/measured-preprocessing.js';
-import type { Records } from '../shared/dataset/records.js';
+import { totalStepsOf } from '../shared/config/config.js';
 import { LockstepError, messageOf } from '../shared/errors.js';
-import { encodeGraph } from '../shared/network/graph-json.js';
-import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
-import type { ModelLayout } from '../shared/network/layout.js';
 import { roundEndOf } from '../shared/optimizer/rounds.js';
 import { describeOffers, type EngineIdentity } from '../shared/protocol/engine-identity.js';
+import { compareFingerprints } from '../shared/protocol/engines/probed-fingerprint.js';
 import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
-import type { RelayRules } from '../shared/protocol/relay-messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
@@ -23,9 +18,9 @@ import type { ConnectionSettings } from './connections/connection-handlers.js';
 import type { WorkerConnection } from './connections/worker-connection.js';
 import { forbidden, mayDo } from './connections/tokens.js';
 import { WorkerPool } from './connections/worker-pool.js';
-import type { ShardStore } from './dataset/shard-store.js';
-import { RunEngine, type RunEngineSettings } from './engine/run-engine.js';
+import { RunEngine } from './engine/run-engine.js';
 import type { RunEventBus } from './run/run-event-bus.js';
+import type { SessionSetup } from './session-setup.js';
 
 /**
  * Returns the maximum number of workers. A step can use at most one worker per slice, and some spares are useful; more
@@ -41,54 +36,6 @@ const linkAdmitsNoRelay: Refusal = {
   message: 'the token of a join link admits a single worker: omit --workers and --gpus, or use a worker token',
   isFailure: false,
 };
-
-/** The parts of a run or an evaluation that a session needs to serve its workers. */
-export interface SessionSetup {
-  config: WorkerConfig;
-  layout: ModelLayout;
-  /** Records of each shard, by the shard's SHA-256. */
-  records: ReadonlyMap<string, Records>;
-  engine: RunEngineSettings;
-  /** The welcome without the fields that differ between workers. */
-  welcome: Omit<Welcome, 'workerId' | 'runId' | 'relay'>;
-  /** Payload of the welcome. */
-  welcomePayload: readonly Uint8Array[];
-  /** What relays need to know besides the engine; undefined if relays are refused. */
-  relays: Pick<RelayRules, 'stragglerFactor' | 'replicas'> | undefined;
-}
-
-/** Returns the setup of a run or an evaluation. */
-export function sessionSetupOf({
-  config,
-  layout,
-  store,
-}: {
-  config: Config;
-  layout: ModelLayout;
-  store: Pick<ShardStore, 'shards' | 'records' | 'preprocessing' | 'stepsPerEpoch' | 'dataset'>;
-}): SessionSetup {
-  const { preprocessing, dataset, stepsPerEpoch, shards, records } = store;
-  const graph = encodeGraph(layout.graph);
-  const measured = measuredArraysOf(preprocessing, dataset).map(({ values }) => littleEndianBytes(values));
-  const workerConfig = workerConfigOf(config);
-  return {
-    config: workerConfig,
-    layout,
-    records,
-    engine: config,
-    welcome: {
-      type: 'welcome',
-      networkBytes: graph.length,
-      layoutHash: layoutHash(layout),
-      config: workerConfig,
-      dataset,
-      stepsPerEpoch,
-      shards: [...shards],
-    },
-    welcomePayload: [...measured, graph],
-    relays: config,
-  };
-}
 
 export interface SessionOptions {
   kind: 'run' | 'evaluation' | 'relay';
@@ -131,6 +78,11 @@ export class CoordinatorSession {
       heartbeatTimeoutMs: 1000 * config.heartbeatTimeout,
       clock,
     };
+    this.pool.listen({
+      probed: (worker) => this.#admitProbed(worker),
+      leftProbing: ({ name, address }, reason) =>
+        this.#publishAccess(`${name} (${address}) left before it had joined: ${reason}`),
+    });
   }
 
   /** Signal that stop() aborts. */
@@ -202,8 +154,8 @@ export class CoordinatorSession {
    */
   announceWorkers(isUntried: () => boolean = () => true): void {
     for (const worker of this.pool.connections) {
-      if (worker.relayed === undefined) this.#announce(worker);
-      else this.#announceRelay(worker);
+      if (worker.relayed !== undefined) this.#announceRelay(worker);
+      else if (this.pool.get(worker.id) !== undefined) this.#announce(worker);
     }
     this.pool.listen({
       joined: (worker) => {
@@ -231,6 +183,9 @@ export class CoordinatorSession {
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
         this.#stopIfUnable(worker, isUntried);
+      },
+      leftProbing: (worker) => {
+        if (!this.#isEnded) this.#stopIfUnable(worker, isUntried);
       },
     });
   }
@@ -293,13 +248,37 @@ export class CoordinatorSession {
         }),
     );
     worker.send(this.#welcome(worker.id, isRelay), ...this.#setup.welcomePayload);
+    // An evaluation needs no probes: engines give almost the same results.
+    const needingProbe = isRelay || this.#options.kind === 'evaluation' ? [] : this.engine.needingProbe(engines);
+    if (needingProbe.length > 0) {
+      worker.probe(needingProbe);
+      this.pool.addProbing(worker);
+      return undefined;
+    }
     if (!isRelay) {
       this.#chooseFirst(engines);
-      const engine = this.engine.engineFor(engines);
-      if (engine !== undefined) worker.useEngine(engine);
+      this.#assignEngine(worker);
     }
     this.pool.add(worker);
     return undefined;
+  }
+
+  /** Admits a worker that has computed the probes of its engines, or refuses it. */
+  #admitProbed(worker: WorkerConnection): void {
+    if (this.hasEnded) return worker.dismiss('finished', `the ${this.#options.kind} has ended`);
+    const { offers, engines } = worker;
+    const canCompute = offers.some((offer) => this.engine.allows(offer));
+    if (!canCompute && engines.probeFailure !== undefined) return worker.fail(engines.probeFailure);
+    const refusal = this.engine.refusalOf(offers, worker.linkId !== undefined);
+    if (refusal !== undefined) return worker.dismiss(refusal.code, refusal.message);
+    this.#assignEngine(worker);
+    this.pool.add(worker);
+  }
+
+  /** Tells a worker which engine to use, if the run has chosen one. */
+  #assignEngine(worker: WorkerConnection): void {
+    const engine = this.engine.engineFor(worker.offers);
+    if (engine !== undefined) worker.useEngine(engine);
   }
 
   /** Chooses the engine of an evaluation: the first one offered. Engines give almost the same results. */
@@ -330,6 +309,8 @@ export class CoordinatorSession {
         if (fingerprint !== null) worker.send({ type: 'use-engine', fingerprint });
         continue;
       }
+      // It is told when it has answered its probes.
+      if (this.pool.get(worker.id) === undefined) continue;
       const refusal = this.engine.refusalOf(worker.offers, worker.linkId !== undefined);
       const engine = this.engine.engineFor(worker.offers);
       if (refusal !== undefined) {
@@ -379,8 +360,10 @@ export class CoordinatorSession {
     if (engine === undefined) return;
     this.#events.publish({ type: 'engine-assigned', id, name, ...engine });
     const expected = this.engine.fingerprint;
-    if (expected === null || expected === engine.fingerprint) return;
-    this.#events.publish({ type: 'inexact', name, fingerprint: engine.fingerprint, expected });
+    const match = expected === null ? 'exact' : compareFingerprints(engine.fingerprint, expected);
+    if (expected === null || match === 'exact') return;
+    const { fingerprint } = engine;
+    this.#events.publish({ type: 'inexact', name, fingerprint, expected, exactAsProbed: match === 'as-probed' });
   }
 
   #publishAccess(message: string): void {

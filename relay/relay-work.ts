@@ -86,6 +86,12 @@ export class RelayWork implements SessionWork {
     this.#reporter = new RelayReporter(run, events, clock, (message) => this.#send(message), controls);
   }
 
+  probe(fingerprint: string): void {
+    throw new ProtocolError(
+      `the coordinator asked a relay to probe ${JSON.stringify(fingerprint)}, but it has no engine`,
+    );
+  }
+
   measure(): void {
     this.#sendSpeeds().catch((error: unknown) => {
       if (!this.#abandoned.signal.aborted) this.#controls.fail(error);

@@ -2,12 +2,14 @@
 // may bring engines with other names.
 
 /** In order of preference where speed is unknown. */
-export const registeredEngines = ['tensorflow', 'wasm', 'wasm-fma'] as const;
+export const registeredEngines = ['tensorflow', 'wasm', 'wasm-fma', 'webgpu'] as const;
 export type RegisteredEngine = (typeof registeredEngines)[number];
 
 /** A registered engine, or `auto` for the fastest of them. */
 export const engineNames = ['auto', ...registeredEngines] as const;
 export type EngineName = (typeof engineNames)[number];
 
-/** The only engine that browsers offer. It has the same fingerprint on every machine. */
+/** The engine that every browser offers. It has the same fingerprint on every machine. */
 export const browserEngine = 'wasm' satisfies EngineName;
+/** The engines that browsers may offer. */
+export const browserEngines = [browserEngine, 'webgpu'] as const satisfies readonly EngineName[];

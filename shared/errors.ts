@@ -9,6 +9,7 @@ export const exitStatuses = {
   'bad-address': 1,
   'bad-checkpoint': 1,
   'bits-differ': 1,
+  'device-lost': 1,
   diverged: 1,
   'download-failed': 1,
   'engine-failed': 1,
@@ -63,6 +64,11 @@ export class ProtocolError extends LockstepError {
   constructor(message: string, options?: ErrorOptions) {
     super('protocol', message, options);
   }
+}
+
+/** Whether an engine's device is lost, for example because its driver was restarted. The engine can open it again. */
+export function isDeviceLost(error: unknown): boolean {
+  return error instanceof LockstepError && error.code === 'device-lost';
 }
 
 /** Returns the message of a thrown value of any type. */

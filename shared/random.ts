@@ -19,6 +19,7 @@ export const purposes = {
   pixelAugmentation: 10,
   validationPixelAugmentation: 11,
   gradientRounding: 12,
+  probe: 13,
 } as const;
 export type Purpose = keyof typeof purposes;
 

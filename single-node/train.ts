@@ -12,13 +12,13 @@ import { planWorkers, startLocalWorkers, type ProcessEvents } from './worker-pro
 /** Options for the worker processes on this machine. */
 export interface LocalWorkerOptions extends EngineSettings {
   /**
-   * Number of worker processes on the CPU. The default is one worker per GPU if TensorFlow is installed for GPUs;
-   * otherwise one per CPU core, but at most one per slice.
+   * Number of worker processes on the CPU or, with the `webgpu` engine, on one GPU. The default is one worker per GPU if
+   * TensorFlow is installed for GPUs, one with `webgpu`, and otherwise one per CPU core, but at most one per slice.
    */
   workers?: number | undefined;
   /**
-   * GPUs to use, with one worker process each: `all`, or GPU indices as listed by nvidia-smi, such as `0,2`. Cannot be
-   * combined with `workers`.
+   * GPUs to use, with one worker process each: `all`, or indices such as `0,2`, as listed by nvidia-smi or, with the `webgpu`
+   * engine, by `lockstep doctor`. Cannot be combined with `workers`.
    */
   gpus?: string | undefined;
   /** CPU threads per worker; 1 by default. */

@@ -9,6 +9,8 @@ import { LockstepError, type ErrorCode } from '../shared/errors.js';
 import type { EngineName } from '../shared/engine-names.js';
 import { canComputeOnGpus, startEnvironment } from '../worker/engines/registry.js';
 import { engineArguments, type EngineChoice } from '../worker/worker-arguments.js';
+import { adapterVariable } from '../worker/engines/webgpu/platform/dawn.js';
+import { chooseAdapters, listAdapters } from '../worker/engines/webgpu/platform/list-adapters.js';
 import { chooseGpus, defaultGpus, environmentForGpu, listGpus } from '../worker/gpus.js';
 import { maxShardsBytesInMemory } from '../worker/shards/run-shards.js';
 import { superviseWorker } from './worker-supervisor.js';
@@ -41,7 +43,7 @@ export interface WorkerProcess {
 
 export interface WorkerRequest {
   engine: EngineName;
-  /** GPUs to use, with one worker each: `all`, or GPU indices such as `0,2`. */
+  /** GPUs to use, with one worker each: `all`, or indices such as `0,2` of GPUs or, with webgpu, of adapters. */
   gpus?: string | undefined;
   /** Number of worker processes on the CPU. */
   workers?: number | undefined;
@@ -52,7 +54,7 @@ export interface WorkerRequest {
 }
 
 /**
- * Plans one worker per GPU if TensorFlow is installed for GPUs, or the requested number of workers on the CPU. Throws
+ * Plans one worker per chosen GPU, by default one per GPU if TensorFlow is installed for GPUs, or the requested number of workers. Throws
  * `bad-option` for GPUs that do not exist, an invalid number of workers, or both `gpus` and `workers`.
  */
 export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]> {
@@ -63,15 +65,16 @@ export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]>
       `\`gpus\` is ${gpus} and \`workers\` is ${workers}: give only one, as each GPU has one worker`,
     );
   }
-  let chosen: number[] = [];
-  if (gpus !== undefined) chosen = chooseGpus(gpus, listGpus());
-  else if (workers === undefined) chosen = defaultGpus(await canComputeOnGpus(engine), process.env);
   const common = await startEnvironment(engine);
-  if (chosen.length > 0) {
-    const environmentOf = (gpu: number) => ({ ...common, ...environmentForGpu(gpu) });
-    return chosen.map((gpu) => ({ name: `${namePrefix}gpu-${gpu}`, environment: environmentOf(gpu) }));
+  const devices = await devicesFor(request);
+  if (devices.length > 0) {
+    return devices.map(({ index, environment }) => ({
+      name: `${namePrefix}gpu-${index}`,
+      environment: { ...common, ...environment },
+    }));
   }
-  const count = workers ?? defaultWorkers;
+  // All workers with WebGPU would share one GPU, which a single worker keeps busy.
+  const count = workers ?? (engine === 'webgpu' ? 1 : defaultWorkers);
   if (!Number.isInteger(count) || count < 1) {
     throw new LockstepError('bad-option', `\`workers\` is ${String(workers)}: it must be a whole number of at least 1`);
   }
@@ -79,6 +82,21 @@ export async function planWorkers(request: WorkerRequest): Promise<WorkerPlan[]>
     name: `${namePrefix}worker-${index + 1}`,
     environment: common,
   }));
+}
+
+/**
+ * Returns the GPUs to start a worker for, each with the variables that restrict a process to it. Throws `bad-option` for GPUs
+ * that do not exist.
+ */
+export async function devicesFor({ engine, gpus, workers }: Pick<WorkerRequest, 'engine' | 'gpus' | 'workers'>) {
+  if (gpus !== undefined && engine === 'webgpu') {
+    const adapters = chooseAdapters(gpus, await listAdapters());
+    return adapters.map(({ index, name }) => ({ index, environment: { [adapterVariable]: name } }));
+  }
+  let chosen: number[] = [];
+  if (gpus !== undefined) chosen = chooseGpus(gpus, listGpus());
+  else if (workers === undefined) chosen = defaultGpus(await canComputeOnGpus(engine), process.env);
+  return chosen.map((index) => ({ index, environment: environmentForGpu(index) }));
 }
 
 export interface StartOptions {

@@ -125,7 +125,7 @@ describe('imports', () => {
 
   it('of an engine stay in its folder, the engine interface and shared/, and only the registry imports engines', () => {
     const engineOf = (file: string) => /^worker\/engines\/([^/]+)\//.exec(file)?.[1];
-    // In a browser there is only one engine, so compute.ts needs no registry.
+    // A browser has few engines, so compute.ts needs no registry.
     const openers = new Set(['worker/engines/registry.ts', 'worker/browser/compute.ts']);
     const intoEngines = importsWhere(
       ({ file }, { target }) =>
@@ -213,6 +213,7 @@ describe('the process', () => {
       'single-node/worker-processes.ts': 'passes its own on to the worker processes, with their device',
       'shared/cache-folder.ts': 'XDG_CACHE_HOME is the default location of the cache',
       'worker/engines/tensorflow/': 'TensorFlow takes its settings from the environment only',
+      'worker/engines/webgpu/': 'the driver of a GPU is found by the environment, and an adapter is chosen by it',
     };
     const allowed = Object.keys(reasons);
     expect(files.filter((file) => !allowed.some((prefix) => file.startsWith(prefix)))).toEqual([]);

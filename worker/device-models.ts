@@ -1,9 +1,10 @@
-// Holds a run's models, at most one per engine. They outlive the connection, so a worker that rejoins the same run does
+// Holds a run's models, at most one per engine, and the fingerprints that probes gave the engines. Models outlive the connection, so a worker that rejoins the same run does
 // not have to create them again.
 import type { Preprocessing } from '../shared/dataset/image-batch.js';
 import { graphSha256 } from '../shared/network/graph-json.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
+import { withProbe } from '../shared/protocol/engines/probed-fingerprint.js';
 import type { Engine, EngineModel } from './engine.js';
 
 /** Everything that an engine needs to know to create a run's model. */
@@ -16,6 +17,8 @@ export interface ModelSpec {
 export class DeviceModels {
   readonly #engines: readonly Engine[];
   readonly #models = new Map<Engine, EngineModel>();
+  /** Engines by the fingerprints that probes gave them. */
+  readonly #probed = new Map<string, Engine>();
   /** Identifies the specification that the models were created with. */
   #key = '';
 
@@ -30,7 +33,19 @@ export class DeviceModels {
 
   /** Returns the engine's identity, or undefined if no engine has this fingerprint. */
   identityOf(fingerprint: string): EngineIdentity | undefined {
-    return this.offers.find((offer) => offer.fingerprint === fingerprint);
+    const engine = this.#engineWith(fingerprint);
+    return engine && { ...engine.identity, fingerprint };
+  }
+
+  /**
+   * Completes the fingerprint of an engine with the hash of its probe. From then on, the engine has this fingerprint too.
+   * @returns the complete fingerprint
+   */
+  addProbe(fingerprint: string, sha256: string): string {
+    const probed = withProbe(fingerprint, sha256);
+    const engine = this.#engineWith(fingerprint);
+    if (engine !== undefined) this.#probed.set(probed, engine);
+    return probed;
   }
 
   /** Returns the model of the engine with this fingerprint. Creates it unless it exists. */
@@ -38,7 +53,7 @@ export class DeviceModels {
     const key = JSON.stringify([graphSha256(layout.graph), layout.data, preprocessing, labelSmoothing]);
     if (this.#key !== key) this.dispose();
     this.#key = key;
-    const engine = this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);
+    const engine = this.#engineWith(fingerprint);
     if (engine === undefined) throw new RangeError(`no engine has the fingerprint ${fingerprint}`);
     const model = this.#models.get(engine) ?? (await engine.createModel(layout, preprocessing, labelSmoothing));
     this.#models.set(engine, model);
@@ -47,8 +62,9 @@ export class DeviceModels {
 
   /** Disposes of the models of all other engines. */
   keepOnly(fingerprint: string): void {
+    const kept = this.#engineWith(fingerprint);
     for (const [engine, model] of this.#models) {
-      if (engine.identity.fingerprint === fingerprint) continue;
+      if (engine === kept) continue;
       model.dispose();
       this.#models.delete(engine);
     }
@@ -57,5 +73,9 @@ export class DeviceModels {
   dispose(): void {
     for (const model of this.#models.values()) model.dispose();
     this.#models.clear();
+  }
+
+  #engineWith(fingerprint: string): Engine | undefined {
+    return this.#probed.get(fingerprint) ?? this.#engines.find(({ identity }) => identity.fingerprint === fingerprint);
   }
 }

@@ -49,6 +49,12 @@ export interface EngineModel {
    * weights. That call may never come.
    */
   prepare?(batch: ImageBatch): void;
+  /**
+   * Starts to compute a slice with the current weights, while the results of the one before are read. A call of
+   * computeSlice with the same batch object returns its results. May be called before an earlier computeSlice has
+   * returned.
+   */
+  enqueue?(batch: ImageBatch): void;
   /** Runs the forward and backward pass over a slice of at least one image. Batch norm uses the slice's statistics. */
   computeSlice(batch: ImageBatch): Promise<SliceResult>;
   /** Runs the forward pass over at least one image, with the moving statistics and without label smoothing. */

@@ -1,7 +1,7 @@
 // Does the work for one run on one connection: answers requests for partial sums and evaluations, and fetches shards.
 import { machineMs } from '../shared/clock.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
-import { ProtocolError } from '../shared/errors.js';
+import { isDeviceLost, ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { PartialSumFormat, sumEncodingOf } from '../shared/encoding/partial-sum.js';
@@ -19,6 +19,7 @@ import {
 } from '../shared/protocol/messages.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
 import type { WorkerProgress } from '../shared/worker/events.js';
+import { failureOf } from './connection/failure-report.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
 import { AbandonedRound, LocalSteps } from './computation/local-steps.js';
 import { SliceComputer } from './computation/slice-computer.js';
@@ -31,6 +32,7 @@ import { SliceEncoder } from './encoding/slice-encoder.js';
 import type { EngineModel } from './engine.js';
 import { HeldWeights, type Weights } from './held-weights.js';
 import type { EngineSpeeds } from './measurement/engine-speeds.js';
+import { probeModel } from './measurement/probe-model.js';
 import { PhaseTimer } from './phase-timer.js';
 import type { RunShards } from './shards/run-shards.js';
 import type { SessionWork } from './session.js';
@@ -62,7 +64,7 @@ export class RunWork implements SessionWork {
   readonly #abandoned = new AbortController();
   /** Requests for work; undefined until the coordinator has chosen the engine. */
   #queue: WorkQueue<SliceComputer> | undefined;
-  /** Settles when the engines have been measured. */
+  /** Settles when the engines have been probed and measured. */
   #measured: Promise<void> = Promise.resolve();
   readonly #frames = new OutgoingFrames();
   readonly #timer = new PhaseTimer();
@@ -87,6 +89,13 @@ export class RunWork implements SessionWork {
     this.maxMessageBytes = maxCoordinatorMessageBytes(spec.layout, run.config.encoding);
     this.#weights = new HeldWeights(spec.layout, run.config.encoding);
     this.shards = new ShardClient(run.shards, recordFormatOf(run.dataset), held, (message) => this.#send(message));
+  }
+
+  /** Computes the probe of an engine and reports the fingerprint that contains it. */
+  probe(fingerprint: string): void {
+    if (this.#queue !== undefined) throw new ProtocolError('probe arrived after the engine had been chosen');
+    const engine = this.#offered(fingerprint);
+    this.#measured = this.#measured.then(() => this.#sendProbe(engine)).catch((error: unknown) => this.#failed(error));
   }
 
   /** Measures these engines and reports their speeds. */
@@ -195,6 +204,19 @@ export class RunWork implements SessionWork {
     return engine;
   }
 
+  async #sendProbe({ fingerprint }: EngineIdentity): Promise<void> {
+    const { batchSize, slices } = this.#run.config;
+    try {
+      const { devices } = this.#engines;
+      const model = await devices.load(fingerprint, this.#spec);
+      const probed = devices.addProbe(fingerprint, await probeModel(model, this.#spec.layout, batchSize / slices));
+      this.#send({ type: 'probe-result', fingerprint, probed });
+    } catch (error) {
+      if (isDeviceLost(error)) throw error;
+      this.#send({ type: 'probe-result', fingerprint, failure: failureOf(error) });
+    }
+  }
+
   async #sendSpeeds(engines: readonly EngineIdentity[]): Promise<void> {
     const { batchSize, slices } = this.#run.config;
     const speeds = await this.#engines.speeds.of(engines, this.#spec, batchSize / slices, this.#abandoned.signal);
@@ -215,6 +237,8 @@ export class RunWork implements SessionWork {
 
   /** Reports a failure, unless nobody needs the work anymore, which makes measurements and local steps fail. */
   #failed(error: unknown): void {
+    // The models of a lost device cannot be used anymore; the engine creates others on its next device.
+    if (isDeviceLost(error)) this.#engines.devices.dispose();
     if (!this.#abandoned.signal.aborted && !(error instanceof AbandonedRound)) this.#handlers.onFailure(error);
   }
 

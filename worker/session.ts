@@ -1,5 +1,5 @@
 // One connection to a coordinator, from hello to goodbye, as a state machine. run-work.ts does the actual work.
-import { LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
+import { isDeviceLost, LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
 import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
 import {
@@ -16,6 +16,7 @@ import {
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
+import { failureOf } from './connection/failure-report.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import type { ModelSpec } from './device-models.js';
 import { readWelcome } from './welcome.js';
@@ -29,6 +30,7 @@ export type WorkerIdentity = Pick<Hello, 'name' | 'token' | 'engines' | 'cachedS
 export interface SessionWork {
   readonly shards: ShardClient;
   readonly maxMessageBytes: number;
+  probe(fingerprint: string): void;
   measure(fingerprints: string[]): void;
   useEngine(fingerprint: string): void;
   /** @param frame the whole message, of which the payload is a part */
@@ -187,6 +189,8 @@ export class WorkerSession {
 
   #work(work: SessionWork, bytes: Uint8Array, message: CoordinatorMessage, payload: Uint8Array): void {
     switch (message.type) {
+      case 'probe':
+        return work.probe(message.fingerprint);
       case 'measure':
         return work.measure(message.fingerprints);
       case 'use-engine':
@@ -239,9 +243,9 @@ export class WorkerSession {
       return;
     }
     const message = messageOf(error);
+    if (isDeviceLost(error)) return this.#leave(message, { type: 'lost', reason: message, isFinal: false });
+    this.#send({ type: 'failure', ...failureOf(error) });
     const isExpected = error instanceof LockstepError;
-    const code = isExpected && error.code === 'bad-config' ? error.code : 'engine-failed';
-    this.#send({ type: 'failure', code, message: message.slice(0, 2000) });
     this.#end({
       type: 'failed',
       error: isExpected ? error : new LockstepError('engine-failed', message, { cause: error }),

@@ -7,7 +7,7 @@ import { graphOf } from '../../shared/config/network-config.js';
 import { layoutNetwork } from '../../shared/network/layout.js';
 import { lockstepVersion } from '../../shared/version.js';
 import { startEnvironment } from '../../worker/engines/registry.js';
-import { chooseGpus, listGpus } from '../../worker/gpus.js';
+import { devicesFor } from '../../single-node/worker-processes.js';
 import { benchCluster } from './bench/cluster.js';
 import { defaultImageShape, parseImageShape, type ImageShape } from './bench/bench-images.js';
 import type { BenchOptions, LayerTime, Measurement } from './bench/measurement.js';
@@ -80,7 +80,7 @@ export function configure(command: Command): void {
 
 async function runBench(options: BenchOptionValues): Promise<void> {
   const { gpus, imageShape, rounds, seconds, json } = options;
-  const workerCount = countWorkers(options);
+  const workerCount = await countWorkers(options);
   const config = resolveConfig(await readConfig({ ...options }));
   const engineChoice = await readEngineOptions(options);
   if (isSupervised()) exitWithParent();
@@ -110,9 +110,9 @@ async function runBench(options: BenchOptionValues): Promise<void> {
  * Returns the number of worker processes, or undefined to measure in this process. Throws `bad-option` for GPUs that do
  * not exist, or if both options are given.
  */
-function countWorkers({ workers, gpus }: BenchOptionValues): number | undefined {
+async function countWorkers({ workers, gpus, engine }: BenchOptionValues): Promise<number | undefined> {
   if (gpus === undefined) return workers;
-  if (workers === undefined) return chooseGpus(gpus, listGpus()).length;
+  if (workers === undefined) return (await devicesFor({ engine, gpus })).length;
   throw new LockstepError(
     'bad-option',
     `--gpus is ${gpus} and --workers is ${workers}: give only one, as each GPU has one worker`,
@@ -159,7 +159,16 @@ function describeMeasurement(measurement: Measurement): string[] {
     `mean step ${step.toFixed(1)} ms: ${shares.join(', ')}`,
     `not spent computing: ${formatPercent(measurement.notComputeShare, 1)} of a step`,
   ];
-  return measurement.profile === undefined ? lines : [...lines, '', ...profileTable(measurement.profile)];
+  const { profile } = measurement;
+  return profile === undefined ? lines : [...lines, '', ...profileTable(profile), ...deviceWork(profile)];
+}
+
+/** Returns what a step asks of a GPU, if the engine counts it. */
+function deviceWork(profile: readonly LayerTime[]): string[] {
+  const sumOf = (key: 'dispatches' | 'bytes') => profile.reduce((sum, cell) => sum + (cell[key] ?? 0), 0);
+  const dispatches = sumOf('dispatches');
+  if (dispatches === 0) return [];
+  return [`dispatches per step: ${Math.round(dispatches)}, which bind ${(sumOf('bytes') / 1e6).toFixed(0)} MB`];
 }
 
 function describeSpeeds(speeds: NonNullable<Measurement['engineSpeeds']>): string {

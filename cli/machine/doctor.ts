@@ -7,6 +7,7 @@ import { lockstepHome } from '../../worker/engines/tensorflow/install-folder.js'
 import { thisMachine } from '../../worker/engines/tensorflow/setup/setup-host.js';
 import { missingPrerequisites } from '../../worker/engines/tensorflow/setup/setup-prerequisites.js';
 import { detectFlavor } from '../../worker/engines/tensorflow/setup/setup.js';
+import { listAdapters } from '../../worker/engines/webgpu/platform/list-adapters.js';
 import { checkUrl, defaultCacheDirectory } from '../../worker/main.js';
 import type { Credentials } from '../client/coordinator-request.js';
 import { checksMarked, describeChecks, type Check, type CheckGroup } from './doctor/check.js';
@@ -15,6 +16,7 @@ import { checkFolder } from './doctor/disk.js';
 import { checkOneDnn, checkSpeeds, checkTensorFlow, checkWasm, probeEngine, type Probe } from './doctor/engines.js';
 import { checkGpus, readGpus, type TensorFlowOnGpus } from './doctor/gpus.js';
 import { checkMachine, readMachine } from './doctor/machine.js';
+import { checkWebGpu, isWorthProbing } from './doctor/web-gpu.js';
 import { engineOption } from '../options/engine-options.js';
 import { addClientAccessOptions, readCredentials } from '../options/access-options.js';
 import { formatCount } from '../output/format.js';
@@ -71,6 +73,9 @@ async function runChecks(
   const wasm = await probeEngine('wasm');
   const wasmFma = await probeEngine('wasm-fma');
   const tensorFlow = await probeEngine('tensorflow');
+  const adapters = await listAdapters();
+  const needsWebGpu = engine === 'webgpu';
+  const webGpu = isWorthProbing(adapters, needsWebGpu) ? await probeEngine('webgpu') : undefined;
   const needsTensorFlow = engine === 'tensorflow';
   const setup = tensorFlow.answer?.loads === true ? [] : await checkSetup(needsTensorFlow);
   const gpus = await readGpus(thisMachine(), process.env);
@@ -85,7 +90,13 @@ async function runChecks(
         checkTensorFlow(tensorFlow, needsTensorFlow),
         ...checkOneDnn(tensorFlow),
         ...setup,
-        ...checkSpeeds({ wasm, 'wasm-fma': wasmFma, tensorflow: tensorFlow }),
+        ...checkWebGpu(adapters, webGpu, needsWebGpu),
+        ...checkSpeeds({
+          wasm,
+          'wasm-fma': wasmFma,
+          tensorflow: tensorFlow,
+          ...(webGpu !== undefined && { webgpu: webGpu }),
+        }),
       ],
     },
     { title: 'GPUs', checks: checkGpus(gpus, onGpus(tensorFlow)) },

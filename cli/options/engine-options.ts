@@ -34,7 +34,7 @@ export function threadsOption(description: string): Option {
 export function gpusOption(): Option {
   return new Option(
     '--gpus <LIST>',
-    'GPUs to use, with one worker process each: all, or numbers such as 0,1 (default: all if TensorFlow is installed for GPUs)',
+    'GPUs to use, with one worker process each: all, or numbers such as 0,1, as nvidia-smi or, with --engine webgpu, lockstep doctor lists them (default: all if TensorFlow is installed for GPUs)',
   );
 }
 

@@ -157,7 +157,13 @@ export function lostLine({ name, reason, workers }: { name: string; reason: stri
 }
 
 /** Explains the effect of different engines in one run, and how to prevent it. */
-export function inexactLine({ name, fingerprint, expected }: RunEventOf<'inexact'>): string {
+export function inexactLine({ name, fingerprint, expected, exactAsProbed }: RunEventOf<'inexact'>): string {
+  if (exactAsProbed) {
+    return (
+      `${name} computed the same probe as the run's engine, but hides which device it has (${fingerprint}): the report will say ` +
+      'that the run is exact as probed (--exact refuses such workers)'
+    );
+  }
   const wasm = expected.startsWith('wasm/') ? '; workers with --engine wasm always match' : '';
   return (
     `${name} uses ${fingerprint}, but the run uses ${expected}: from now on the weights depend on which ` +
@@ -169,10 +175,16 @@ export function testLine({ loss, accuracy }: Metrics): string {
   return `Test loss: ${loss.toFixed(4)} / Test accuracy: ${accuracy.toFixed(4)}`;
 }
 
-export function weightsLine({ exact, weightsSha256 }: Pick<Report, 'exact' | 'weightsSha256'>): string {
+export function weightsLine({
+  exact,
+  exactAsProbed,
+  weightsSha256,
+}: Pick<Report, 'exact' | 'exactAsProbed' | 'weightsSha256'>): string {
   const exactness = exact
     ? 'exact'
-    : 'not exact: workers used different engines, or the run was resumed with --override';
+    : exactAsProbed
+      ? 'exact as probed: all workers computed the same probe, but some hide which device they have'
+      : 'not exact: workers used different engines, or the run was resumed with --override';
   return `weights ${weightsSha256} (${exactness})`;
 }
 

@@ -24,7 +24,11 @@ export function configure(command: Command): void {
   command
     .description('Train on this machine: starts a coordinator and worker processes that connect to it over loopback.')
     .optionsGroup('Workers:')
-    .addOption(workersOption('number of worker processes (default: one per CPU core, at most one per slice)'))
+    .addOption(
+      workersOption(
+        'number of worker processes (default: one per CPU core, at most one per slice; one with --engine webgpu)',
+      ),
+    )
     .addOption(gpusOption())
     .addOption(portOption('port of the coordinator and its dashboard (default: any free port)'));
   addRunOptions(addServerTokenOptions(addEngineOptions(command))).action(async (options: TrainOptionValues) => {

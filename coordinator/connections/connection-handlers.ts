@@ -21,6 +21,8 @@ export interface ConnectionSettings {
 export interface ConnectionHandlers extends RelayedHandlers {
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
+  /** Called when the worker has answered the last probe. */
+  onProbed: () => void;
   /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
   onMeasured: (speeds: ReadonlyMap<string, number>) => void;
   /**

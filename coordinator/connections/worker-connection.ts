@@ -12,15 +12,15 @@ import {
   type FailureMessage,
   type GradientMessage,
   type HeartbeatReplyMessage,
-  type MeasurementMessage,
   type RefusalCode,
   type Shard,
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import { Traffic } from '../scheduling/traffic.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
-import { assertContributions, assertGradientCounts } from './gradient-counts.js';
 import type { ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
+import { WorkerEngines } from './engines/worker-engines.js';
+import { assertContributions, assertGradientCounts } from './gradient-counts.js';
 import type { JoiningWorker } from './handshake.js';
 import { RelayedWorkers, type RelayedMessage } from './relays/relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
@@ -43,7 +43,8 @@ export class WorkerConnection implements WorkerView {
   readonly linkId: string | undefined;
   /** The workers that compute behind this relay; undefined if this is an ordinary worker. */
   readonly relayed: RelayedWorkers | undefined;
-  readonly #offers: readonly EngineIdentity[];
+  /** What an ordinary worker offers. */
+  readonly engines: WorkerEngines;
   readonly load = new WorkerLoad();
   readonly joinedAt = new Date();
   /** Whether compute() also requests a timing for each partial sum. */
@@ -54,7 +55,6 @@ export class WorkerConnection implements WorkerView {
   readonly #traffic = new Traffic();
   #isSamplingClock = false;
   #engine: EngineIdentity | undefined;
-  #isMeasuring = false;
   /** Last step whose answers were cancelled; -1 if there is none. */
   #cancelledStep = -1;
   /** Why the worker's engine cannot compute the network, if it has said so. */
@@ -82,7 +82,7 @@ export class WorkerConnection implements WorkerView {
     this.address = address;
     this.linkId = holder?.link?.id;
     this.relayed = hello.relay !== undefined ? new RelayedWorkers(nextId) : undefined;
-    this.#offers = hello.engines;
+    this.engines = new WorkerEngines(hello.engines);
     this.#socket = socket;
     this.#settings = settings;
     this.#handlers = handlers;
@@ -127,7 +127,7 @@ export class WorkerConnection implements WorkerView {
 
   /** Engines that the worker offers, in its order of preference, or those that the workers behind a relay offer. */
   get offers(): readonly EngineIdentity[] {
-    return this.relayed?.offers ?? this.#offers;
+    return this.relayed?.offers ?? this.engines.offers;
   }
 
   /** The engine that the worker uses; undefined until the coordinator has chosen it. */
@@ -167,9 +167,17 @@ export class WorkerConnection implements WorkerView {
     this.#sendFrame(encodeFrame(message, ...payload));
   }
 
+  /** Requests the probes of these engines, which the worker offers. */
+  probe(engines: readonly EngineIdentity[]): void {
+    for (const { fingerprint } of engines) {
+      this.engines.probeRequested(fingerprint);
+      this.send({ type: 'probe', fingerprint });
+    }
+  }
+
   /** Requests the speed of these engines, which the worker offers. */
   measure(fingerprints: string[]): void {
-    this.#isMeasuring = true;
+    this.engines.measurementRequested();
     this.send({ type: 'measure', fingerprints });
   }
 
@@ -314,8 +322,10 @@ export class WorkerConnection implements WorkerView {
       case 'cancelled':
         if (message.step !== this.#cancelledStep) throw new ProtocolError('a worker cancelled a step by itself');
         return this.load.cancelled(message.step);
+      case 'probe-result':
+        return this.engines.probed(message) ? this.#handlers.onProbed() : undefined;
       case 'measurement':
-        return this.#handlers.onMeasured(this.#speedsIn(message));
+        return this.#handlers.onMeasured(this.engines.speedsIn(message, this.relayed !== undefined));
       case 'timing': {
         this.#checkStep(message);
         const { type: _type, ...timing } = message;
@@ -330,7 +340,7 @@ export class WorkerConnection implements WorkerView {
         this.#closeReason ??= `left: ${message.reason}`;
         return;
       case 'failure':
-        return this.#failed(message);
+        return this.fail(message);
       case 'relayed-worker':
       case 'relayed-worker-left':
       case 'relayed-status':
@@ -360,22 +370,11 @@ export class WorkerConnection implements WorkerView {
     notify();
   }
 
-  #failed({ code, message }: FailureMessage): void {
+  /** Disconnects the worker, because its engine has failed. */
+  fail({ code, message }: Pick<FailureMessage, 'code' | 'message'>): void {
     if (code === 'bad-config') this.networkProblem = message;
     const what = code === 'bad-config' ? 'the engine cannot compute this network' : 'engine failed';
     this.dismiss('engine-failed', `${what}: ${message}`);
-  }
-
-  /** Returns measured speeds by fingerprint. Rejects speeds that were not requested. */
-  #speedsIn({ speeds }: MeasurementMessage): ReadonlyMap<string, number> {
-    if (!this.#isMeasuring) throw new ProtocolError('a worker sent a measurement that was not requested');
-    this.#isMeasuring = false;
-    const unknown = speeds.find((speed) => !this.offers.some((offer) => offer.fingerprint === speed.fingerprint));
-    // A relay may have lost the worker that measured this engine.
-    if (unknown !== undefined && this.relayed === undefined) {
-      throw new ProtocolError(`a worker measured ${unknown.fingerprint}, which it does not offer`);
-    }
-    return new Map(speeds.map(({ fingerprint, imagesPerSecond }) => [fingerprint, imagesPerSecond]));
   }
 
   /**

@@ -11,6 +11,10 @@ import { WorkerConnection } from './worker-connection.js';
 export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;
   left?: (worker: WorkerConnection, reason: string) => void;
+  /** Called when a worker that has not joined yet has answered the probes of its engines. */
+  probed?: (worker: WorkerConnection) => void;
+  /** Called when a worker has left before it joined. */
+  leftProbing?: (worker: WorkerConnection, reason: string) => void;
   /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
   answered?: (worker: WorkerConnection, message: AnswerMessage, payload: Uint8Array) => void;
   /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
@@ -31,7 +35,7 @@ export interface PoolListener {
 export type MessageArray = Pick<Uint8Array, 'buffer' | 'byteOffset' | 'byteLength'>;
 
 export class WorkerPool {
-  /** All connections, including those of relays without workers. */
+  /** All connections, including those of relays without workers and of workers whose engines are being probed. */
   readonly #connections = new Map<number, WorkerConnection>();
   readonly #workers = new Map<number, WorkerConnection>();
   readonly #listeners = new Set<PoolListener>();
@@ -47,7 +51,7 @@ export class WorkerPool {
     return [...this.#workers.values()];
   }
 
-  /** Connected workers and relays, including relays without workers. */
+  /** Connected workers and relays, including relays without workers and workers whose engines are being probed. */
   get connections(): readonly WorkerConnection[] {
     return [...this.#connections.values()];
   }
@@ -70,7 +74,7 @@ export class WorkerPool {
 
   /** Returns the workers that joined with a join link. @param linkId id of the link */
   workersOf(linkId: string): WorkerConnection[] {
-    return this.workers.filter((worker) => worker.linkId === linkId);
+    return this.connections.filter((worker) => worker.linkId === linkId);
   }
 
   /** @returns a function that removes the listener */
@@ -91,6 +95,9 @@ export class WorkerPool {
       onClockSample,
       onAnswer: (message, payload) => {
         for (const listener of this.#listeners) listener.answered?.(worker, message, payload);
+      },
+      onProbed: () => {
+        for (const listener of this.#listeners) listener.probed?.(worker);
       },
       onMeasured: (speeds) => {
         for (const listener of this.#listeners) listener.measured?.(worker, speeds);
@@ -145,6 +152,11 @@ export class WorkerPool {
     }
   }
 
+  /** Adds a worker whose engines are being probed. It joins when add() is called. */
+  addProbing(worker: WorkerConnection): void {
+    this.#connections.set(worker.id, worker);
+  }
+
   add(worker: WorkerConnection): void {
     this.#connections.set(worker.id, worker);
     if (worker.relayed === undefined) this.#join(worker);
@@ -153,6 +165,9 @@ export class WorkerPool {
 
   remove(worker: WorkerConnection, reason: string): void {
     if (!this.#connections.delete(worker.id)) return;
+    if (worker.relayed === undefined && !this.#workers.has(worker.id)) {
+      for (const listener of this.#listeners) listener.leftProbing?.(worker, reason);
+    }
     this.#leave(worker, reason);
     if (worker.relayed === undefined) return;
     for (const listener of this.#listeners) {

@@ -1,5 +1,6 @@
 // Chooses the engine of a run from the speeds that the workers measured. Pure.
 import type { EngineCandidate, EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import { fingerprintsMatch, hiddenFieldsOf } from '../../shared/protocol/engines/probed-fingerprint.js';
 
 /** A worker's engines, and the speeds that it measured in images per second, by fingerprint. */
 export interface MeasuredWorker {
@@ -21,16 +22,26 @@ export function rankEngines(
   workers: readonly MeasuredWorker[],
   isAllowed: (engine: EngineIdentity) => boolean,
 ): EngineCandidate[] {
-  const candidates = new Map<string, EngineCandidate>();
-  for (const { offers, speeds, workersWith = () => 1 } of workers) {
-    for (const { engine, fingerprint } of offers.filter(isAllowed)) {
-      const candidate = candidates.get(fingerprint) ?? { engine, fingerprint, imagesPerSecond: 0, workers: 0 };
-      candidate.imagesPerSecond += speeds.get(fingerprint) ?? 0;
-      candidate.workers += workersWith(fingerprint);
-      candidates.set(fingerprint, candidate);
+  const allOffers = workers.flatMap(({ offers, speeds, workersWith = () => 1 }) =>
+    offers.filter(isAllowed).map(({ engine, fingerprint }) => ({
+      engine,
+      fingerprint,
+      imagesPerSecond: speeds.get(fingerprint) ?? 0,
+      workers: workersWith(fingerprint),
+    })),
+  );
+  const candidates: EngineCandidate[] = [];
+  // A device that hides nothing comes first, so that its fingerprint represents those that match it.
+  for (const offer of allOffers.toSorted((a, b) => hiddenFieldsOf(a.fingerprint) - hiddenFieldsOf(b.fingerprint))) {
+    const candidate = candidates.find(({ fingerprint }) => fingerprintsMatch(fingerprint, offer.fingerprint));
+    if (candidate === undefined) {
+      candidates.push(offer);
+      continue;
     }
+    candidate.imagesPerSecond += offer.imagesPerSecond;
+    candidate.workers += offer.workers;
   }
-  const fromFastToSlow = [...candidates.values()].toSorted((a, b) => b.imagesPerSecond - a.imagesPerSecond);
+  const fromFastToSlow = candidates.toSorted((a, b) => b.imagesPerSecond - a.imagesPerSecond);
   if (fromFastToSlow.length === 0) return [];
   const enough = almostAsFast * fromFastToSlow[0].imagesPerSecond;
   const chosen = fromFastToSlow

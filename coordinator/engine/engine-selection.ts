@@ -1,5 +1,6 @@
 // Chooses the run's engine once enough workers have joined, before the first step.
 import type { Clock } from '../../shared/clock.js';
+import { fingerprintsMatch } from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { RunEventBus } from '../run/run-event-bus.js';
 import { rankEngines, type MeasuredWorker } from './choose-engine.js';
@@ -37,7 +38,7 @@ export class EngineSelection {
     this.#engine.choose(fingerprint);
     const without = this.#pool.workers
       .flatMap((worker) => worker.relayed?.all ?? [worker])
-      .filter(({ offers }) => !offers.some((offer) => offer.fingerprint === fingerprint));
+      .filter(({ offers }) => !offers.some((offer) => fingerprintsMatch(offer.fingerprint, fingerprint)));
     this.#events.publish({
       type: 'engine-chosen',
       engine,
@@ -51,9 +52,9 @@ export class EngineSelection {
   async #measureIfNeeded(signal: AbortSignal): Promise<MeasuredWorker[]> {
     const { workers } = this.#pool;
     const allows = this.#engine.allows.bind(this.#engine);
+    const unmeasured = workers.map((worker) => measuredBy(worker, new Map()));
+    if (rankEngines(unmeasured, allows).length <= 1) return unmeasured;
     const allowed = workers.flatMap(({ offers }) => offers.filter(allows));
-    const isOnlyOne = new Set(allowed.map(({ fingerprint }) => fingerprint)).size <= 1;
-    if (isOnlyOne) return workers.map((worker) => measuredBy(worker, new Map()));
     const engines = [...new Set(allowed.map(({ engine }) => engine))];
     this.#events.publish({ type: 'measuring-engines', workers: this.#pool.size, engines });
     return measureEngines(this.#pool, allows, this.#clock, signal);

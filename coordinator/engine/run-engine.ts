@@ -1,6 +1,12 @@
 // Which engine a run uses: the rules for admitting workers, before and after the engine has been chosen. Pure.
-import { browserEngine, type EngineName } from '../../shared/engine-names.js';
-import type { EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import { browserEngines, type EngineName } from '../../shared/engine-names.js';
+import { engineNameIn, type EngineIdentity } from '../../shared/protocol/engine-identity.js';
+import {
+  compareFingerprints,
+  fingerprintsMatch,
+  hidesDevice,
+  isProbed,
+} from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { Refusal } from '../connections/handshake.js';
 
 export interface RunEngineSettings {
@@ -30,16 +36,24 @@ export class RunEngine {
     this.#fingerprint = fingerprint;
   }
 
-  /** Whether the run may use an engine. */
-  allows({ engine }: EngineIdentity): boolean {
-    return this.#settings.engine === 'auto' || this.#settings.engine === engine;
+  /** Whether the run may use an engine. An exact run cannot use a device that hides what it is. */
+  allows({ engine, fingerprint, onlyIfNamed }: EngineIdentity): boolean {
+    const { engine: named, exact } = this.#settings;
+    if (exact && hidesDevice(fingerprint)) return false;
+    return named === engine || (named === 'auto' && onlyIfNamed !== true);
+  }
+
+  /** Returns those of a worker's engines that it has to probe before it joins. */
+  needingProbe(offers: readonly EngineIdentity[]): EngineIdentity[] {
+    if (this.#fingerprint !== null && !isProbed(this.#fingerprint)) return [];
+    return offers.filter((offer) => offer.needsProbe === true && this.allows(offer));
   }
 
   /** The engine that a worker must use; undefined if it may use any. */
   get required(): string | undefined {
     const { engine, exact } = this.#settings;
     if (engine !== 'auto') return engine;
-    return exact ? this.#fingerprint?.split('/')[0] : undefined;
+    return exact && this.#fingerprint !== null ? engineNameIn(this.#fingerprint) : undefined;
   }
 
   /**
@@ -50,15 +64,18 @@ export class RunEngine {
     const { engine, exact } = this.#settings;
     const offered = offers.map(({ fingerprint }) => fingerprint).join(' and ');
     const { required } = this;
-    if (
-      hasLink &&
-      required !== undefined &&
-      required !== browserEngine &&
-      !offers.some((offer) => offer.engine === required)
-    ) {
+    if (hasLink && required !== undefined && !offers.some((offer) => offer.engine === required)) {
+      return { code: 'fingerprint', message: lacksEngine(required) };
+    }
+    const hidden = offers.find(
+      (offer) => exact && offer.engine === (required ?? offer.engine) && hidesDevice(offer.fingerprint),
+    );
+    if (hidden !== undefined && !offers.some((offer) => this.allows(offer))) {
       return {
         code: 'fingerprint',
-        message: `this run needs the ${required} engine, which browsers do not have: they can join runs that use the wasm engine`,
+        message:
+          `the run is exact, but this worker does not say which device it has (${hidden.fingerprint}): start the run without ` +
+          '`exact`, or use a worker in Node.js',
       };
     }
     if (!offers.some((offer) => this.allows(offer))) {
@@ -68,7 +85,8 @@ export class RunEngine {
       };
     }
     const fingerprint = this.#fingerprint;
-    if (!exact || fingerprint === null || offers.some((offer) => offer.fingerprint === fingerprint)) return undefined;
+    if (!exact || fingerprint === null || this.needingProbe(offers).length > 0) return undefined;
+    if (offers.some((offer) => compareFingerprints(offer.fingerprint, fingerprint) === 'exact')) return undefined;
     return {
       code: 'fingerprint',
       message:
@@ -82,9 +100,23 @@ export class RunEngine {
    * run's. Returns undefined until the run's engine has been chosen.
    */
   engineFor(offers: readonly EngineIdentity[]): EngineIdentity | undefined {
-    if (this.#fingerprint === null) return undefined;
+    const expected = this.#fingerprint;
+    if (expected === null) return undefined;
     return (
-      offers.find(({ fingerprint }) => fingerprint === this.#fingerprint) ?? offers.find((offer) => this.allows(offer))
+      offers.find(({ fingerprint }) => fingerprint === expected) ??
+      offers.find(({ fingerprint }) => fingerprintsMatch(fingerprint, expected)) ??
+      offers.find((offer) => this.allows(offer))
     );
   }
+}
+
+/** Tells a browser which engine it lacks, as its user cannot choose another one. */
+function lacksEngine(required: string): string {
+  if (!browserEngines.some((engine) => engine === required)) {
+    return `this run needs the ${required} engine, which browsers do not have: they can join runs that use the ${browserEngines.join(' or the ')} engine`;
+  }
+  return (
+    `this run needs the ${required} engine, which this browser does not offer` +
+    (required === 'webgpu' ? ', because it has no WebGPU or no GPU: use another browser or another device' : '')
+  );
 }

@@ -34,6 +34,11 @@ export interface Report {
    * run was never resumed with a different configuration or different images.
    */
   exact: boolean;
+  /**
+   * As `exact`, but a worker whose device hides what it is counts too if it computed the same probe. Only the `webgpu`
+   * engine has such devices.
+   */
+  exactAsProbed: boolean;
   workersJoined: number;
   /** Number of workers that left before the end of the run. */
   workersLost: number;

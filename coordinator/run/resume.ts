@@ -12,7 +12,7 @@ import { describeNetwork } from '../../shared/config/network-config.js';
 import { graphSha256 } from '../../shared/network/graph-json.js';
 import { layoutHash } from '../../shared/network/layout-hash.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
-import type { EngineCount } from '../../shared/protocol/engine-identity.js';
+import { engineNameIn, type EngineCount } from '../../shared/protocol/engine-identity.js';
 import type { ShardStore } from '../dataset/shard-store.js';
 import { learningRateAt } from '../../shared/optimizer/learning-rate.js';
 import { listCheckpoints, withoutReplacedSuffix } from './checkpoints/checkpoint.js';
@@ -127,7 +127,9 @@ function forRun(checkpoint: Checkpoint, runDirectory: string | null): Checkpoint
 /** Returns the engine that a checkpoint's run used; undefined if it was saved before the first worker joined. */
 function engineOf({ progress }: Checkpoint): Pick<EngineCount, 'engine' | 'fingerprint'> | undefined {
   const { fingerprint, engines } = progress.totals;
-  return engines.find((engine) => fingerprint === null || engine.fingerprint === fingerprint);
+  const used = engines.find((engine) => fingerprint === null || engine.fingerprint === fingerprint);
+  // All workers may hide which device they have, so that none has exactly the fingerprint of the run.
+  return used ?? (fingerprint === null ? undefined : { engine: engineNameIn(fingerprint), fingerprint });
 }
 
 /** Returns the fingerprint that a resumed run keeps, unless `engine` names a different engine. */

@@ -123,7 +123,14 @@ export type RunEvent = { step: number; time: string } &
      * A worker uses another fingerprint than the run: from now on, the weights depend on which worker computes which
      * slices. `expected` is the run's fingerprint.
      */
-    | { type: 'inexact'; name: string; fingerprint: string; expected: string }
+    | {
+        type: 'inexact';
+        name: string;
+        fingerprint: string;
+        expected: string;
+        /** Whether the worker computed the same probe, and only hides which device it has. */
+        exactAsProbed: boolean;
+      }
     /** A timeline of the steps `from` to `to`, both one-based, was written. */
     | { type: 'timeline'; file: string; from: number; to: number }
     /** An operator's request was accepted. `detail` names the operator and, if applicable, the worker. */

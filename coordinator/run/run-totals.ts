@@ -1,6 +1,7 @@
 // Totals of a run, computed from its events, for the report and for checkpoints. Pure.
 import { z } from 'zod';
 import type { EngineCount } from '../../shared/protocol/engine-identity.js';
+import { compareFingerprints } from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { WorkerSummary } from '../../shared/monitoring/messages.js';
 import { lockstepVersion } from '../../shared/version.js';
 import type { Report } from './report.js';
@@ -100,8 +101,11 @@ export class RunTotals {
   }
 
   get exact(): boolean {
-    const { engines, fingerprint, isOverridden } = this.#record;
-    return engines.every((engine) => engine.fingerprint === fingerprint) && !isOverridden;
+    return this.#matches(['exact']);
+  }
+
+  get exactAsProbed(): boolean {
+    return this.#matches(['exact', 'as-probed']);
   }
 
   /** Total bytes sent to and received from workers that have left. */
@@ -131,6 +135,7 @@ export class RunTotals {
       | 'lockstepVersion'
       | 'imagesPerSecond'
       | 'exact'
+      | 'exactAsProbed'
       | 'workers'
       | 'bytesSent'
       | 'bytesReceived'
@@ -145,12 +150,21 @@ export class RunTotals {
       ...rest,
       imagesPerSecond: this.trainingMs > 0 ? (1000 * imagesTrainedHere) / this.trainingMs : 0,
       exact: this.exact,
+      exactAsProbed: this.exactAsProbed,
       ...totals,
       workers: [...this.#workers.values()],
       bytesSent: this.#bytesSent + bytes.sent,
       bytesReceived: this.#bytesReceived + bytes.received,
       phases: this.#meanPhases(),
     };
+  }
+
+  /** Whether all engines match the run's fingerprint in one of these ways, and the run was never overridden. */
+  #matches(ways: readonly ReturnType<typeof compareFingerprints>[]): boolean {
+    const { engines, fingerprint: expected, isOverridden } = this.#record;
+    const matches = ({ fingerprint }: EngineCount) =>
+      expected !== null && ways.includes(compareFingerprints(fingerprint, expected));
+    return engines.every(matches) && !isOverridden;
   }
 
   #countEngine({ engine, fingerprint }: Omit<EngineCount, 'workers'>): void {

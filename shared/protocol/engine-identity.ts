@@ -10,6 +10,18 @@ export interface EngineIdentity {
   fingerprint: string;
   /** Description of the device, for display: for example `NVIDIA H100 80GB HBM3`, or a processor and a thread count. */
   device: string;
+  /**
+   * Whether the fingerprint does not suffice to compare engines, because the device may hide what it is. The coordinator
+   * then asks for a probe before the worker joins a run that may use this engine; see engines/probed-fingerprint.ts.
+   */
+  needsProbe?: boolean | undefined;
+  /** Whether only runs that name the engine use it, because its device is a CPU that emulates a GPU. */
+  onlyIfNamed?: boolean | undefined;
+}
+
+/** Returns the name of the engine with a fingerprint. */
+export function engineNameIn(fingerprint: string): string {
+  return fingerprint.split('/', 1)[0];
 }
 
 /** Describes the engine of a worker that offers these, before one has been chosen. */

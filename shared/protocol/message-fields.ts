@@ -15,7 +15,17 @@ export const maxEngines = 16;
 export const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
 export const offers = z
-  .array(z.strictObject({ engine: name, fingerprint, device: name }))
+  .array(
+    z.strictObject({
+      engine: name,
+      fingerprint,
+      device: name,
+      /** True if the fingerprint is complete only after a probe. */
+      needsProbe: z.boolean().optional(),
+      /** True if only runs that name the engine use it. */
+      onlyIfNamed: z.boolean().optional(),
+    }),
+  )
   .max(maxEngines)
   .refine(haveDistinctFingerprints, 'expected distinct fingerprints');
 

@@ -8,14 +8,12 @@ import { PartialSumFormat, sumEncodingOf } from '../encoding/partial-sum.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
 import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
+import { failureReason, measure, measurement, probe, probeResult, useEngine } from './engines/messages.js';
 import { maxHeaderBytes } from './frame.js';
 import {
   alignedRange,
   count,
-  fingerprint,
-  haveDistinctFingerprints,
   lossSum,
-  maxEngines,
   name,
   offers,
   partialSumTiming,
@@ -90,14 +88,6 @@ const hello = z
     path: ['engines'],
     message: 'expected at least one engine',
   });
-/** "These are the speeds that you asked me to measure." Engines that failed are missing. */
-const measurement = z.strictObject({
-  type: z.literal('measurement'),
-  speeds: z
-    .array(z.strictObject({ fingerprint, imagesPerSecond: z.number().positive().finite() }))
-    .max(maxEngines)
-    .refine(haveDistinctFingerprints, 'expected distinct fingerprints'),
-});
 /** "Send me this many bytes of this shard, starting at this offset." */
 const shardRequest = z.strictObject({
   type: z.literal('shard-request'),
@@ -147,11 +137,7 @@ const evaluation = z.strictObject({
  * "I have failed; reassign my work." The code is `bad-config` if the engine cannot compute the network, as every other
  * engine of its kind.
  */
-const failure = z.strictObject({
-  type: z.literal('failure'),
-  code: z.enum(['bad-config', 'engine-failed']),
-  message: sentence,
-});
+const failure = z.strictObject({ type: z.literal('failure'), ...failureReason });
 /** "I am leaving; do not wait for my answers." */
 const leave = z.strictObject({ type: z.literal('leave'), reason: sentence });
 
@@ -175,6 +161,7 @@ const workerMessage = z.discriminatedUnion('type', [
   relayedWorkerLeft,
   relayedStatus,
   relayedTiming,
+  probeResult,
   measurement,
   shardRequest,
   shardHeld,
@@ -190,6 +177,7 @@ const workerMessage = z.discriminatedUnion('type', [
 /** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
+export type ProbeResultMessage = z.infer<typeof probeResult>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
@@ -216,13 +204,6 @@ const welcome = z.strictObject({
 });
 /** "You may not join, for this reason." */
 const refusal = z.strictObject({ type: z.literal('refusal'), code: refusalCode, message: sentence });
-/** "Measure how fast these engines of yours compute slices of this run." Sent before the run's engine is chosen. */
-const measure = z.strictObject({
-  type: z.literal('measure'),
-  fingerprints: z.array(fingerprint).min(1).max(maxEngines),
-});
-/** "Compute this run with this engine of yours." Sent once, before any work. */
-const useEngine = z.strictObject({ type: z.literal('use-engine'), fingerprint });
 /** "Here are the next bytes of a shard that you requested." */
 const shardChunk = z.strictObject({ type: z.literal('shard-chunk'), sha256, offset: count });
 /** "You may need this shard later: fetch it at low priority." */
@@ -267,6 +248,7 @@ const goodbye = z.strictObject({ type: z.literal('goodbye'), reason: sentence })
 const coordinatorMessage = z.discriminatedUnion('type', [
   welcome,
   refusal,
+  probe,
   measure,
   useEngine,
   shardChunk,

@@ -1,11 +1,12 @@
-// A worker process with the wasm engine that notifies its parent before each slice. Usage: announcing-worker.mjs URL
-// NAME [STEP [MS]]. After step STEP, the worker blocks before its next slice until the parent sends a message. With MS,
-// it reports this computing time for each slice, so that assignments do not depend on the load of the machine.
+// A worker process that notifies its parent before each slice. Usage: announcing-worker.mjs URL NAME [STEP [MS [ENGINE]]].
+// After step STEP, the worker blocks before its next slice until the parent sends a message. With MS, it reports this computing
+// time for each slice, so that assignments do not depend on the load of the machine; an empty MS is none. ENGINE is wasm by
+// default.
 import { startWorker } from '../../dist/worker/main.js';
 import { openEngine } from '../../dist/worker/engines/registry.js';
 
-const [url, name, holdAfter, reportedMs] = process.argv.slice(2);
-const engine = await openEngine('wasm', { threads: 1 });
+const [url, name, holdAfter, reportedMs = '', engineName = 'wasm'] = process.argv.slice(2);
+const engine = await openEngine(engineName, { threads: 1 });
 let isHolding = false;
 const released = new Promise((resolve) => {
   process.once('message', resolve);
@@ -19,7 +20,7 @@ async function createModel(layout, preprocessing) {
       process.send('computing');
       if (isHolding) await released;
       const result = await model.computeSlice(batch);
-      return reportedMs === undefined ? result : { ...result, computeMs: Number(reportedMs) };
+      return reportedMs === '' ? result : { ...result, computeMs: Number(reportedMs) };
     },
     evaluate: (batch) => model.evaluate(batch),
     dispose: () => model.dispose(),

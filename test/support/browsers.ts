@@ -11,6 +11,8 @@ export type BrowserName = (typeof browserNames)[number];
 export interface TestBrowser {
   /** Opens an empty tab. The tabs of a browser share its storage. */
   openTab(): Promise<Tab>;
+  /** Crashes the process that uses the GPU, so that pages lose their devices. Firefox does not have it. */
+  crashGpuProcess?: () => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -37,6 +39,8 @@ export interface BrowserOptions {
   /** A host name that resolves to 127.0.0.1. Browsers do not trust it as they trust loopback addresses. */
   namedHost?: string;
   ignoreCertificateErrors?: boolean;
+  /** Whether pages have WebGPU, with this environment for Firefox to find a driver. Chromium has one of its own. */
+  webGpu?: Readonly<Record<string, string>>;
 }
 
 /** Opens a browser, which the caller must close. Returns the reason to skip if it is not installed. */
@@ -47,23 +51,36 @@ export async function openBrowserOrReason(
 ): Promise<TestBrowser | string> {
   const browser = await launchOrReason(name, `${what} in ${name}`, options);
   if (typeof browser === 'string') return browser;
-  return { openTab: () => openTab(name, browser), close: () => browser.close() };
+  return {
+    openTab: () => openTab(name, browser),
+    ...(name === 'Chromium' && {
+      crashGpuProcess: async () => {
+        const session = await browser.target().createCDPSession();
+        await session.send('Browser.crashGpuProcess');
+        await session.detach();
+      },
+    }),
+    close: () => browser.close(),
+  };
 }
 
 async function launchOrReason(
   name: BrowserName,
   what: string,
-  { firefoxPreferences, namedHost, ignoreCertificateErrors = false }: BrowserOptions,
+  { firefoxPreferences, namedHost, ignoreCertificateErrors = false, webGpu }: BrowserOptions,
 ): Promise<Browser | string> {
   if (name === 'Firefox') {
     const names = namedHost === undefined ? {} : { 'network.dns.localDomains': namedHost };
-    return openFirefoxOrReason(what, { ...firefoxPreferences, ...names }, ignoreCertificateErrors);
+    const gpu = webGpu === undefined ? {} : { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true };
+    return openFirefoxOrReason(what, { ...firefoxPreferences, ...names, ...gpu }, ignoreCertificateErrors, webGpu);
   }
   const found = chromiumOrReason(what);
   if (typeof found === 'string') return found;
   const { executablePath, args } = found;
   const names = namedHost === undefined ? [] : [`--host-resolver-rules=MAP ${namedHost} 127.0.0.1`];
-  return launch({ executablePath, args: [...args, ...names], acceptInsecureCerts: ignoreCertificateErrors });
+  const all =
+    webGpu === undefined ? args : [...args.filter((arg) => arg !== '--disable-gpu'), '--enable-unsafe-webgpu'];
+  return launch({ executablePath, args: [...all, ...names], acceptInsecureCerts: ignoreCertificateErrors });
 }
 
 async function openTab(name: BrowserName, browser: Browser): Promise<Tab> {

@@ -10,11 +10,13 @@ const locations = ['/usr/bin/firefox-esr', '/usr/bin/firefox'];
  * Opens a browser with a temporary profile, which the caller must close. Returns the reason to skip if none is installed;
  * throws if it does not start.
  * @param preferences values of `about:config` in addition to those that Puppeteer sets for tests
+ * @param environment variables in addition to those of this process
  */
 export async function openFirefoxOrReason(
   what: string,
   preferences: Readonly<Record<string, string | number | boolean>> = {},
   ignoreCertificateErrors = false,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<Browser | string> {
   const named = process.env['LOCKSTEP_FIREFOX'];
   const executablePath = named ?? locations.find((location) => existsSync(location));
@@ -28,5 +30,6 @@ export async function openFirefoxOrReason(
     executablePath,
     extraPrefsFirefox: preferences,
     acceptInsecureCerts: ignoreCertificateErrors,
+    env: { ...process.env, ...environment },
   });
 }

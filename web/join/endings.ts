@@ -3,8 +3,8 @@ import type { JoinProblem } from '../../shared/monitoring/join.js';
 import type { BrowserWorkerError } from '../tab/start-worker.js';
 import type { Ending } from './state.js';
 
-/** The only engine that browsers have. */
-export const browserEngine = 'wasm';
+/** The engine that all browsers have. */
+const browserEngine = 'wasm';
 
 export const closedReasons: Readonly<Record<Exclude<JoinProblem, 'full'> | 'incomplete', string>> = {
   expired: 'The link has expired. Ask whoever sent it for a new one.',
@@ -14,12 +14,18 @@ export const closedReasons: Readonly<Record<Exclude<JoinProblem, 'full'> | 'inco
   incomplete: 'The address of this page does not contain a complete link. Open the link again, or copy all of it.',
 };
 
-/** @param engine engine of the run */
-export function describeMissingEngine(engine: string): string {
-  return (
-    `The run uses the ${engine} engine, but browsers have only the ${browserEngine} engine. Ask whoever sent the link for ` +
-    `a run with --engine ${browserEngine}.`
-  );
+/**
+ * Returns why this browser cannot compute with the engine of a run; undefined if it may be able to.
+ * @param engine engine of the run; null if the run uses any
+ * @param hasWebGpu whether the browser has WebGPU, which does not mean that it finds a GPU
+ */
+export function describeMissingEngine(engine: string | null, hasWebGpu: boolean): string | undefined {
+  if (engine === null || engine === browserEngine || (engine === 'webgpu' && hasWebGpu)) return undefined;
+  const ask = `ask whoever sent the link for a run with --engine ${browserEngine}.`;
+  if (engine === 'webgpu') {
+    return `The run uses WebGPU, which this browser does not have, or not on this page. Open the link in another browser, or ${ask}`;
+  }
+  return `The run uses the ${engine} engine, which browsers do not have. To use a browser, ${ask}`;
 }
 
 /** Describes an error that ended a worker. */
@@ -44,8 +50,8 @@ function adviceOn(code: string): Advice | undefined {
   switch (code) {
     case 'fingerprint':
       return {
-        title: 'This run needs an engine that browsers do not have',
-        remedy: `Browsers have only the ${browserEngine} engine. Ask whoever sent the link for a run with --engine ${browserEngine}.`,
+        title: 'This run needs an engine that this browser does not have',
+        remedy: `Try another browser or another device, or ask whoever sent the link for a run with --engine ${browserEngine}.`,
         canRetry: false,
       };
     case 'token':

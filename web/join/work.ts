@@ -2,7 +2,7 @@
 import { batch, effect } from '@preact/signals';
 import { startWorker, type BrowserWorker, type BrowserWorkerError } from '../tab/start-worker.js';
 import type { JoinAbout, JoinFacts } from '../../shared/monitoring/join.js';
-import { browserEngine, closedReasons, describeFailure, describeMissingEngine } from './endings.js';
+import { closedReasons, describeFailure, describeMissingEngine } from './endings.js';
 import { keepScreenOn, preventFreezing } from './keep-awake.js';
 import { askAbout, coordinatorUrl, linkId, token } from './link.js';
 import { forget, recall, remember, type Memory } from './memory.js';
@@ -49,7 +49,8 @@ function isUsable(answer: JoinAbout): answer is Extract<JoinAbout, JoinFacts> {
 function viewOf(answer: JoinAbout): state.View {
   if (!isUsable(answer)) return { phase: 'closed', reason: closedReasons[answer.problem] };
   const { engine, problem } = answer;
-  if (engine !== null && engine !== browserEngine) return { phase: 'closed', reason: describeMissingEngine(engine) };
+  const missing = describeMissingEngine(engine, 'gpu' in navigator);
+  if (missing !== undefined) return { phase: 'closed', reason: missing };
   return { phase: 'ready', isFull: problem === 'full' };
 }
 

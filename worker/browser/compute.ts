@@ -6,6 +6,7 @@ import type { PageMessage, TabWorkerMessage, TabWorkerSettings } from '../../sha
 import { openComputeSession } from '../compute-session.js';
 import { DeviceModels } from '../device-models.js';
 import { openWasmEngine } from '../engines/wasm/browser/wasm-engine.js';
+import { webGpuEngines } from '../engines/webgpu/browser/webgpu-engine.js';
 import { EngineSpeeds, type SpeedCache } from '../measurement/engine-speeds.js';
 import { ReconnectingWorker } from '../reconnecting-worker.js';
 import type { SessionHandlers } from '../session.js';
@@ -40,13 +41,14 @@ async function start({ url, token, name, threads, cache }: TabWorkerSettings): P
   const events: ConstructorParameters<typeof ReconnectingWorker>[2] = {
     emit: (type, event) => post({ type: 'event', name: type, event } as TabWorkerMessage),
   };
-  const [engine, shardCache] = await Promise.all([
+  const [wasm, webGpu, shardCache] = await Promise.all([
     openWasmEngine(threads),
+    webGpuEngines(),
     cache ? openShardCache((message) => events.emit('cacheFailed', { message })) : undefined,
   ]);
   post({ type: 'event', name: 'cacheOpened', event: { kind: shardCache?.kind ?? 'none' } });
   const shards = new RunShards(shardCache?.cache ?? noShardCache, undefined, memoryBytesWithoutFiles);
-  const devices = new DeviceModels([engine]);
+  const devices = new DeviceModels([wasm, ...webGpu]);
   const speeds = new EngineSpeeds(devices, memorySpeedCache(), {
     onMeasuring: (engines) => void events.emit('measuring', { engines }),
     onFailure: (message) => void events.emit('measurementFailed', { message }),

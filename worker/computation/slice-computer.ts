@@ -1,6 +1,7 @@
 // Computes partial sums: the gradients of the slices in a range, or their differences in a run with local steps, added in
 // tree order or, as integers, in slice order.
 import { machineMs } from '../../shared/clock.js';
+import type { ImageBatch } from '../../shared/dataset/image-batch.js';
 import { raiseMaximaBy } from '../../shared/encoding/maxima.js';
 import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
 import type { ModelLayout } from '../../shared/network/layout.js';
@@ -24,6 +25,8 @@ export class SliceComputer {
   readonly #layout: ModelLayout;
   readonly #images: SliceImages;
   readonly #encoder: SliceEncoder | undefined;
+  /** Batch of a slice that the engine has begun to compute while an earlier slice is in progress. */
+  #enqueued: { step: number; slice: number; batch: ImageBatch } | undefined;
   /** Buffers for the sums of right subtrees, indexed by tree level. */
   readonly #scratch: Float32Array[] = [];
 
@@ -57,7 +60,7 @@ export class SliceComputer {
   async sumRange(step: number, range: SliceRange, payload: PartialSumPayload): Promise<PartialSum> {
     const partial = this.#start(payload);
     const computeSlice = async (slice: number): Promise<Float32Array> => {
-      const gradient = await this.#computeSlice(step, slice, payload, partial);
+      const gradient = await this.#computeSlice(step, slice, range, payload, partial);
       if (payload.maxima.length === 0) return gradient;
       partial.times.timeAddition(() => raiseMaximaBy(gradient, this.#layout.weights, payload.maxima));
       return gradient;
@@ -79,7 +82,7 @@ export class SliceComputer {
   ): Promise<PartialSum & { clippedCount: number }> {
     const partial = { ...this.#start(payload), clippedCount: 0 };
     for (let slice = range.first; slice < range.first + range.count; slice++) {
-      const gradient = await this.#computeSlice(step, slice, payload, partial);
+      const gradient = await this.#computeSlice(step, slice, range, payload, partial);
       partial.times.timeAddition(() => {
         const isFirst = slice === range.first;
         partial.clippedCount += this.#encoder!.add(gradient, { step, slice, scales }, payload, isFirst);
@@ -107,10 +110,11 @@ export class SliceComputer {
   async #computeSlice(
     step: number,
     slice: number,
+    range: SliceRange,
     { batchStatistics }: PartialSumPayload,
     partial: PartialSum,
   ): Promise<Float32Array> {
-    const result = await (this.localSteps?.takeSteps(step, slice) ?? this.#takeStep(step, slice));
+    const result = await (this.localSteps?.takeSteps(step, slice) ?? this.#takeStep(step, slice, range));
     const { startedMs, sampleCount, lossSum, correctCount, augmentMs, computeMs } = result;
     partial.times.slices.push({ slice, startedMs, endedMs: machineMs(), augmentMs, computeMs });
     batchStatistics.set(result.batchStatistics, partial.slices.length * this.#layout.statisticsSize);
@@ -119,10 +123,22 @@ export class SliceComputer {
     return result.gradientSum;
   }
 
-  async #takeStep(step: number, slice: number): Promise<SliceResult & { startedMs: number }> {
-    const batch = await this.#images.batch(step, slice);
+  async #takeStep(step: number, slice: number, range: SliceRange): Promise<SliceResult & { startedMs: number }> {
+    const enqueued = this.#enqueued;
+    this.#enqueued = undefined;
+    const isEnqueued = enqueued?.step === step && enqueued.slice === slice;
+    const batch = isEnqueued ? enqueued.batch : await this.#images.batch(step, slice);
     const startedMs = machineMs();
-    return { ...(await this.model.computeSlice(batch)), startedMs };
+    const [result] = await Promise.all([this.model.computeSlice(batch), this.#enqueue(step, slice + 1, range)]);
+    return { ...result, startedMs };
+  }
+
+  /** Lets the engine begin with a slice if it is in this range, so that the device is busy while results are read. */
+  async #enqueue(step: number, slice: number, range: SliceRange): Promise<void> {
+    if (this.model.enqueue === undefined || slice >= range.first + range.count) return;
+    const batch = await this.#images.batch(step, slice);
+    this.model.enqueue(batch);
+    this.#enqueued = { step, slice, batch };
   }
 
   /**

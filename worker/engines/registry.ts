@@ -9,6 +9,7 @@ const loaders: Record<RegisteredEngine, () => Promise<{ definition: EngineDefini
   tensorflow: () => import('./tensorflow/definition.js'),
   wasm: () => import('./wasm/definition.js'),
   'wasm-fma': () => import('./wasm/fma-definition.js'),
+  webgpu: () => import('./webgpu/definition.js'),
 };
 
 /** Returns the engine's definition; for `auto`, the definitions of all engines. */

@@ -57,7 +57,8 @@ async function measure(
     onMeasuring: (names) => onMessage(`measuring ${names.join(', ')}`),
     onFailure: onMessage,
   });
-  const measured = await speeds.measure(devices.offers, spec, imagesPerSlice);
+  const offers = devices.offers.filter(({ onlyIfNamed }) => onlyIfNamed !== true);
+  const measured = await speeds.measure(offers, spec, imagesPerSlice);
   return measured
     .toSorted((a, b) => b.imagesPerSecond - a.imagesPerSecond)
     .map(({ fingerprint, imagesPerSecond }) => ({ identity: devices.identityOf(fingerprint)!, imagesPerSecond }));

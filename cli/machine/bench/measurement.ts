@@ -43,6 +43,10 @@ export interface LayerTime {
   phase: string;
   group: string;
   ms: number;
+  /** Number of dispatches to a GPU per step, for an engine that counts them. */
+  dispatches?: number;
+  /** Bytes of the arrays that these dispatches bind, per step. */
+  bytes?: number;
 }
 
 export function measurementOf(

@@ -47,7 +47,7 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
     }
     const measurement = measurementOf(rounds, options, engine, 0);
     if (speeds.length > 0) measurement.engineSpeeds = speeds;
-    if (canProfile(model)) measurement.profile = meanProfile(model, config, dataset, shards);
+    if (canProfile(model)) measurement.profile = await meanProfile(model, config, dataset, shards);
     return measurement;
   } finally {
     await close();
@@ -120,7 +120,7 @@ function stepTrainer(
 
 /** A model that can measure the time of each phase per group of layers. */
 interface ProfilingModel extends EngineModel {
-  profile(batch: ImageBatch): readonly LayerTime[];
+  profile(batch: ImageBatch): readonly LayerTime[] | Promise<readonly LayerTime[]>;
 }
 
 function canProfile(model: EngineModel): model is ProfilingModel {
@@ -131,12 +131,12 @@ function canProfile(model: EngineModel): model is ProfilingModel {
  * Returns the mean milliseconds per step of each phase and group of layers. The profile is measured separately from the
  * rounds, because reading the clock between layers takes time too.
  */
-function meanProfile(
+async function meanProfile(
   model: ProfilingModel,
   config: Config,
   { description }: Dataset,
   shards: readonly Uint8Array[],
-): LayerTime[] {
+): Promise<LayerTime[]> {
   const { seed, augment, cropPadding, slices, batchSize } = config;
   const format = recordFormatOf(description);
   const count = batchSize / slices;
@@ -145,17 +145,19 @@ function meanProfile(
     for (const [slice, records] of shards.entries()) {
       const indices = Uint32Array.from({ length: count }, (_, index) => index);
       const augmentations = augmentationsOf({ seed, step, slice, count, augment, cropPadding });
-      for (const { phase, group, ms } of model.profile({
-        records,
-        format,
-        indices,
-        augmentations,
-        dropoutKey: { seed, step, slice },
-      })) {
-        const key = `${phase} ${group}`;
-        sums.set(key, { phase, group, ms: (sums.get(key)?.ms ?? 0) + ms / profiledSteps });
-      }
+      const batch = { records, format, indices, augmentations, dropoutKey: { seed, step, slice } };
+      for (const cell of await model.profile(batch)) addCell(sums, cell);
     }
   }
   return [...sums.values()];
+}
+
+/** Adds a cell's share of a step to the sum of its phase and group. */
+function addCell(sums: Map<string, LayerTime>, { phase, group, ms, dispatches, bytes }: LayerTime): void {
+  const key = `${phase} ${group}`;
+  const sum = sums.get(key) ?? { phase, group, ms: 0 };
+  sum.ms += ms / profiledSteps;
+  if (dispatches !== undefined) sum.dispatches = (sum.dispatches ?? 0) + dispatches / profiledSteps;
+  if (bytes !== undefined) sum.bytes = (sum.bytes ?? 0) + bytes / profiledSteps;
+  sums.set(key, sum);
 }

@@ -3,6 +3,7 @@
 import { messageOf } from '../../../shared/errors.js';
 import { resolveConfig } from '../../../shared/config/config.js';
 import type { EngineName } from '../../../shared/engine-names.js';
+import type { EngineIdentity } from '../../../shared/protocol/engine-identity.js';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
 import { graphOf } from '../../../shared/config/network-config.js';
 import { layoutNetwork } from '../../../shared/network/layout.js';
@@ -13,15 +14,15 @@ import { computeStep, relativeDistance, type ComputedStep } from './self-test.js
 
 async function probe(name: EngineName): Promise<ProbeAnswer> {
   try {
-    const { fingerprint, step, again } = await computeTwice(name);
+    const { identity, step, again } = await computeTwice(name);
     const expected = name === 'wasm' ? step : (await computeTwice('wasm')).step;
     return {
       loads: true,
-      fingerprint,
+      fingerprint: identity.fingerprint,
       sha256: step.sha256,
       repeats: step.sha256 === again.sha256,
       distanceFromWasm: relativeDistance(step.gradient, expected.gradient),
-      imagesPerSecond: await measureSpeed(name),
+      imagesPerSecond: identity.onlyIfNamed === true ? null : await measureSpeed(name),
       ...(name === 'tensorflow' ? { tensorFlow: await describeTensorFlow() } : {}),
     };
   } catch (error) {
@@ -33,11 +34,11 @@ async function probe(name: EngineName): Promise<ProbeAnswer> {
 
 async function computeTwice(
   name: EngineName,
-): Promise<{ fingerprint: string; step: ComputedStep; again: ComputedStep }> {
+): Promise<{ identity: EngineIdentity; step: ComputedStep; again: ComputedStep }> {
   const engine = await openEngine(name, { threads: 1 });
   try {
     const step = await computeStep(engine);
-    return { fingerprint: engine.identity.fingerprint, step, again: await computeStep(engine) };
+    return { identity: engine.identity, step, again: await computeStep(engine) };
   } finally {
     await engine.close();
   }

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { describeExit } from '../../../single-node/worker-processes.js';
 import type { EngineName } from '../../../shared/engine-names.js';
 import type { WasmEngineName } from '../../../worker/engines/wasm/wasm-engine.js';
+import { startEnvironment } from '../../../worker/engines/registry.js';
 import { diagnoseLoadFailure, notInstalled } from '../../../worker/engines/tensorflow/load-failure.js';
 import type { Check } from './check.js';
 import { stepSha256 } from './self-test.js';
@@ -25,8 +26,8 @@ const probeAnswer = z.discriminatedUnion('loads', [
     repeats: z.boolean(),
     /** Distance of the gradient from that of the wasm engine, relative to the norm of the latter. */
     distanceFromWasm: z.number().or(z.nan()).nullable(),
-    /** Images per second of ResNet-20 on the default slices, with one thread. */
-    imagesPerSecond: z.number(),
+    /** Images per second of ResNet-20 on the default slices, with one thread; null if that would take too long. */
+    imagesPerSecond: z.number().nullable(),
     tensorFlow: z
       .object({
         isGpuPackage: z.boolean(),
@@ -63,7 +64,7 @@ export async function probeEngine(name: Exclude<EngineName, 'auto'>): Promise<Pr
   const program = fileURLToPath(new URL('./engine-probe.js', import.meta.url));
   const child = fork(program, [name], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '0' },
+    env: { ...process.env, ...(await startEnvironment(name)), TF_CPP_MIN_LOG_LEVEL: '0' },
     timeout: probeTimeoutMs,
     serialization: 'advanced', // JSON cannot represent NaN
   });
@@ -159,7 +160,7 @@ function explainLoadFailure({ message, places }: NotLoaded): { says: string; rem
   return { says: ['does not load', ...diagnosed.map(({ says }) => says)].join('\n'), remedy: diagnosed[0].remedy };
 }
 
-function describeCrash(exit: string, log: string): string {
+export function describeCrash(exit: string, log: string): string {
   const lastLine = log.trimEnd().split('\n').at(-1) ?? '';
   return `its process crashed (${exit})${lastLine === '' ? '' : `: ${lastLine}`}`;
 }
@@ -167,7 +168,9 @@ function describeCrash(exit: string, log: string): string {
 /** Lists the speeds of the engines that load, from fast to slow. Empty if none does. */
 export function checkSpeeds(probes: Readonly<Record<string, Probe>>): Check[] {
   const speeds = Object.entries(probes).flatMap(([name, { answer }]) =>
-    answer?.loads === true ? [{ name, imagesPerSecond: answer.imagesPerSecond }] : [],
+    answer?.loads === true && answer.imagesPerSecond !== null
+      ? [{ name, imagesPerSecond: answer.imagesPerSecond }]
+      : [],
   );
   if (speeds.length === 0) return [];
   const fromFastToSlow = speeds.toSorted((a, b) => b.imagesPerSecond - a.imagesPerSecond);

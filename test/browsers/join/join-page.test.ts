@@ -41,12 +41,16 @@ interface Opening {
   host?: string;
   prefix?: string;
   fragment?: string;
+  /** Opens the page in a browser without WebGPU. */
+  lacksWebGpu?: boolean;
 }
 
 async function openLink(opening: Opening = {}): Promise<Page> {
   const { width = 900, colorScheme = 'light', host = '127.0.0.1', prefix = '', fragment = token } = opening;
+  const { lacksWebGpu = false } = opening;
   watched = await openPage(browser as Browser, { width, height: 800, colorScheme });
   await watched.page.clock.install();
+  if (lacksWebGpu) await watched.page.addInitScript('delete Navigator.prototype.gpu');
   await watched.page.goto(`http://${host}:${server.port}${prefix}/join#${fragment}`);
   return watched.page;
 }
@@ -144,6 +148,16 @@ describe('before the click', () => {
     const page = await openLink();
     await page.getByRole('alert').getByText('The run uses the tensorflow engine').waitFor();
     expect(await page.getByRole('button').count()).toBe(0);
+  });
+
+  it.each([
+    [true, 'The run uses WebGPU, which this browser does not have', 0],
+    [false, 'Start computing', 1],
+  ])('joins a run with WebGPU unless the browser lacks it (%s)', async (lacksWebGpu, text, buttons) => {
+    server.about = { problem: null, ...facts, engine: 'webgpu' };
+    const page = await openLink({ lacksWebGpu });
+    await page.getByText(text).waitFor();
+    expect(await page.getByRole('button').count()).toBe(buttons);
   });
 
   it('says that the link allows no more workers at the moment', async () => {
@@ -395,8 +409,8 @@ describe('after the work', () => {
       'refused',
       'fingerprint',
       'the run uses the tensorflow engine, but this worker offers wasm',
-      'This run needs an engine that browsers do not have',
-      'Browsers have only the wasm engine.',
+      'This run needs an engine that this browser does not have',
+      'for a run with --engine wasm.',
     ],
     ['refused', 'token', 'the link was revoked', 'The link is not valid anymore', 'Ask whoever sent it for a new one.'],
     ['unreachable', undefined, 'ws://h could not be reached', 'The coordinator cannot be reached', 'Check the network'],

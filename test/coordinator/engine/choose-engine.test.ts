@@ -45,6 +45,19 @@ describe('the engine of a run', () => {
     );
   });
 
+  it('adds up the speeds of devices that match as probed, and has the fingerprint of the one that hides the least', () => {
+    const [hidden, exposed] = [
+      'webgpu/1; vendor=a; probe=1',
+      'webgpu/1; vendor=a; architecture=b; device=c; description=d; probe=1',
+    ];
+    const other = 'webgpu/1; vendor=a; probe=2';
+    const workers = [worker({ [hidden]: 100 }), worker({ [exposed]: 50 }), worker({ [other]: 90 })];
+    expect(rankEngines(workers, any)).toMatchObject([
+      { fingerprint: exposed, imagesPerSecond: 150, workers: 2 },
+      { fingerprint: other, imagesPerSecond: 90, workers: 1 },
+    ]);
+  });
+
   it('is the fastest if equally many workers offer engines within 10%', () => {
     expect(fingerprints([worker({ 'tensorflow/a': 99, 'wasm-fma/1': 100, 'wasm/1': 98 })])[0]).toBe('wasm-fma/1');
   });

@@ -44,14 +44,53 @@ describe('a worker', () => {
   });
 });
 
+describe('an engine that needs a probe', () => {
+  const plain = { engine: 'webgpu', fingerprint: 'webgpu/1; vendor=a', device: 'a GPU', needsProbe: true };
+  const full = 'webgpu/1; vendor=a; architecture=b; device=c; description=d; probe=1';
+  const hidden = { engine: 'webgpu', fingerprint: 'webgpu/1; vendor=a; probe=1', device: 'a GPU' };
+
+  it('is probed unless the run uses another engine, or does not allow it', () => {
+    const probedBy = (settings: Partial<ConstructorParameters<typeof RunEngine>[0]>) =>
+      new RunEngine({ ...any, ...settings }).needingProbe([wasm, plain]).length;
+    expect([probedBy({}), probedBy({ engine: 'webgpu' }), probedBy({ fingerprint: full })]).toEqual([1, 1, 1]);
+    expect([probedBy({ engine: 'wasm' }), probedBy({ fingerprint: 'wasm/1' })]).toEqual([0, 0]);
+  });
+
+  it('is not used by a run that does not name it if its device emulates a GPU', () => {
+    const emulated = { ...plain, onlyIfNamed: true };
+    expect(new RunEngine(any).needingProbe([emulated])).toEqual([]);
+    expect(new RunEngine({ ...any, engine: 'webgpu' }).needingProbe([emulated])).toEqual([emulated]);
+  });
+
+  it('is not refused by an exact run before it is probed', () => {
+    const exact = new RunEngine({ ...any, engine: 'webgpu', fingerprint: full, exact: true });
+    expect(exact.refusalOf([plain])).toBeUndefined();
+    expect(exact.refusalOf([{ ...hidden, fingerprint: full.replace('probe=1', 'probe=2') }])?.message).toContain(
+      'is exact',
+    );
+  });
+
+  it('matches as probed, but an exact run refuses a device that hides what it is', () => {
+    const settings = { ...any, engine: 'webgpu', fingerprint: full } as const;
+    expect(new RunEngine(settings).engineFor([hidden])).toBe(hidden);
+    expect(new RunEngine({ ...settings, exact: true }).refusalOf([hidden])?.message).toContain(
+      'this worker does not say which device it has (webgpu/1; vendor=a; probe=1)',
+    );
+  });
+});
+
 describe('a browser', () => {
   it('is told that it lacks the engine, as its user cannot choose another one', () => {
     const message =
-      'this run needs the tensorflow engine, which browsers do not have: they can join runs that use the wasm engine';
+      'this run needs the tensorflow engine, which browsers do not have: they can join runs that use the wasm or the webgpu engine';
     const named = new RunEngine({ ...any, engine: 'tensorflow' });
     expect(named.refusalOf([wasm], true)).toEqual({ code: 'fingerprint', message });
     const exact = new RunEngine({ ...any, fingerprint: 'tensorflow/a', exact: true });
     expect(exact.refusalOf([wasm], true)).toEqual({ code: 'fingerprint', message });
+    expect(new RunEngine({ ...any, engine: 'webgpu' }).refusalOf([wasm], true)?.message).toBe(
+      'this run needs the webgpu engine, which this browser does not offer, because it has no WebGPU or no GPU: use another ' +
+        'browser or another device',
+    );
     // A Node worker may use a link too.
     expect(named.refusalOf([tensorflow], true)).toBeUndefined();
   });

@@ -93,6 +93,7 @@ describe('a report', () => {
       fingerprint: 'wasm/1',
       engines: [{ ...wasm, workers: 1 }],
       exact: true,
+      exactAsProbed: true,
       workersJoined: 1,
       workersLost: 1,
       slicesReassigned: 2,
@@ -180,6 +181,15 @@ describe('the engines of a run', () => {
         { ...tensorflow, workers: 1 },
       ],
     });
+  });
+
+  it('make the run exact as probed if one hides its device and computed the same probe', () => {
+    const full = 'webgpu/1; vendor=a; architecture=b; device=c; description=d; probe=1';
+    const webgpu = (fingerprint: string) => joined({ engine: 'webgpu', fingerprint });
+    const totals = (...fingerprints: string[]) => totalsOf(fingerprints.flatMap(webgpu), new RunTotals(full));
+    expect(totals(full)).toMatchObject({ exact: true, exactAsProbed: true });
+    expect(totals(full, 'webgpu/1; vendor=a; probe=1')).toMatchObject({ exact: false, exactAsProbed: true });
+    expect(totals(full, 'webgpu/1; vendor=a; probe=2')).toMatchObject({ exact: false, exactAsProbed: false });
   });
 
   it('make the run inexact if the only one is not the one that the configuration requires', () => {

@@ -125,6 +125,18 @@ describe('the partial sum over a range', () => {
     },
   );
 
+  it('lets the engine begin with the next slice of the range before it returns a slice', async () => {
+    const { model, sum } = computerOf(gradients);
+    const enqueued: ImageBatch[] = [];
+    const begun = Object.assign(model, { enqueue: (batch: ImageBatch) => enqueued.push(batch) });
+    await sum(0, { first: 1, count: 2 });
+    await sum(0, { first: 3, count: 1 });
+    expect(begun.batches.map(({ records }) => records[0])).toEqual([1, 2, 3]);
+    // The engine recognizes the batch by its identity.
+    expect(enqueued).toEqual([begun.batches[1]]);
+    expect(enqueued[0]).toBe(begun.batches[1]);
+  });
+
   it('is followed by the batch statistics of each slice, in slice order', async () => {
     const { statistics } = await computerOf(gradients).sum(0, { first: 0, count: 4 });
     expect([...statistics]).toEqual([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]);

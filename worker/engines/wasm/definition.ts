@@ -1,6 +1,5 @@
 // The wasm engines as the registry sees them.
-import { LockstepError } from '../../../shared/errors.js';
-import type { EngineDefinition } from '../../engine-definition.js';
+import { assertNoTensorFlowSettings, type EngineDefinition } from '../../engine-definition.js';
 import type { WasmEngineName } from './wasm-engine.js';
 
 export const wasmDefinition = (name: WasmEngineName): EngineDefinition => ({
@@ -8,19 +7,7 @@ export const wasmDefinition = (name: WasmEngineName): EngineDefinition => ({
     const { openWasmEngine } = await import('./wasm-engine.js');
     return openWasmEngine(options, name);
   },
-  assertSupports({ precision = 'float32', tensorFlowMode = 'graph', xla = false }) {
-    const unsupported = [
-      ...(precision === 'float32' ? [] : [`\`precision\` ${precision}`]),
-      ...(tensorFlowMode === 'graph' ? [] : [`\`tensorFlowMode\` ${tensorFlowMode}`]),
-      ...(xla ? ['`xla`'] : []),
-    ];
-    if (unsupported.length === 0) return;
-    throw new LockstepError(
-      'bad-option',
-      `${unsupported.join(' and ')} ${unsupported.length === 1 ? 'needs' : 'need'} the tensorflow engine: ${name} computes ` +
-        'in float32 and without TensorFlow (lockstep setup-tensorflow installs it)',
-    );
-  },
+  assertSupports: (settings) => assertNoTensorFlowSettings(name, settings),
   startEnvironment: () => ({}),
   canUseGpus: () => false,
 });
