@@ -70,19 +70,20 @@ export class PartialSumsJob extends SliceJob<never> {
     this.#targets = [...this.#targets, ...targets];
   }
 
-  accept(worker: WorkerConnection, answer: GradientAnswer): void {
+  accept(worker: WorkerConnection, answer: GradientAnswer): readonly PartialSum['gradientSum'][] {
     this.#handlers.onAnswer(worker, answer.range);
     const { first } = answer.range;
     const target = this.#targets.find(({ range }) => first >= range.first && first < range.first + range.count)!;
-    target.contributions.timed(() => target.sum.add(answer));
+    const unneeded = target.contributions.timed(() => target.sum.add(answer));
     target.contributions.add(worker, answer);
     const { total } = target.sum;
-    if (total === undefined) return;
+    if (total === undefined) return unneeded;
     this.#targets = this.#targets.filter((other) => other !== target);
     const { contributions: counted, reduceMs } = target.contributions.summary();
     const contributions = counted.map(({ name, images, phases }) => ({ name, images, phases }));
     const phases = contributions.reduce((sum, each) => addPhases(sum, each.phases), { ...noPhases, reduceMs });
     this.#handlers.onSum({ ...total, phases, contributions });
+    return [...unneeded, total.gradientSum];
   }
 
   result(): never {
@@ -115,7 +116,8 @@ export class RelayedEvaluationJob extends EvaluationJob {
     return { ...super.parse(message, payload), message: message as EvaluationMessage, payload };
   }
 
-  override accept(_worker: WorkerConnection, { message, payload }: RelayedEvaluation): void {
+  override accept(_worker: WorkerConnection, { message, payload }: RelayedEvaluation): readonly never[] {
     this.#onAnswer(message, payload);
+    return [];
   }
 }

@@ -159,8 +159,8 @@ export class WorkerConnection implements WorkerView {
     return this.#heartbeats.silentMs;
   }
 
-  holds(sha256: string): boolean {
-    return this.#shards.holds(sha256);
+  get heldShards(): ReadonlySet<string> {
+    return this.#shards.held;
   }
 
   send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {

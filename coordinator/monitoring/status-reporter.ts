@@ -50,7 +50,8 @@ interface History {
 export class StatusReporter {
   readonly #sources: StatusSources;
   readonly #startedAt = new Date();
-  readonly #shards: readonly string[];
+  /** The slices of each training shard, by the shard's hash. */
+  readonly #slices = new Map<string, readonly number[]>();
   readonly #histories = new Map<string, History>();
   #lastStep: RunEventOf<'step'> | undefined;
   #test: RunEventOf<'test'> | undefined;
@@ -64,7 +65,9 @@ export class StatusReporter {
   constructor(sources: StatusSources, events: RunEventBus) {
     this.#sources = sources;
     const { store } = sources.setup;
-    this.#shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
+    for (const { sha256, index } of store.shards.filter(({ split }) => split === 'training')) {
+      this.#slices.set(sha256, [...(this.#slices.get(sha256) ?? []), index]);
+    }
     this.#phaseSinceMs = sources.clock.now();
     events.on('phase', ({ phase }) => this.#enter(phase));
     const stepsBefore = sources.state.step;
@@ -180,7 +183,7 @@ export class StatusReporter {
       state: this.#workerState(worker, slices.length > 0),
       ...engineDescription,
       slices,
-      shards: this.#shards.flatMap((sha256, slice) => (worker.holds(sha256) ? [slice] : [])),
+      shards: this.#slicesOf(worker.heldShards),
       imagesPerSecond: load.speed.imagesPerSecond,
       images: this.#imagesOf(worker),
       timeShares: load.time.shares(clock.now()),
@@ -195,6 +198,12 @@ export class StatusReporter {
       relay: null,
       relayedWorkers: worker.relayed?.size ?? null,
     };
+  }
+
+  /** Returns the slices whose shards are among these, in order. */
+  #slicesOf(shards: ReadonlySet<string>): number[] {
+    const slices = [...shards].flatMap((sha256) => this.#slices.get(sha256) ?? []);
+    return slices.toSorted((a, b) => a - b);
   }
 
   /** Returns the images of a worker, or those of the workers behind a relay. */

@@ -45,7 +45,7 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   }
 
   abstract readonly publish: (event: NewRunEvent) => void;
-  abstract accept(worker: WorkerConnection, answer: GradientAnswer): void;
+  abstract accept(worker: WorkerConnection, answer: GradientAnswer): readonly PartialSum['gradientSum'][];
   abstract result(recovery: Recovery): Result;
 
   start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
@@ -125,13 +125,14 @@ export class GradientJob extends SliceJob<CollectedGradient> {
   }
 
   /** Adds an answer to the sum. Throws `diverged` if the answer contains a non-finite value. */
-  accept(worker: WorkerConnection, answer: GradientAnswer): void {
-    const isFinite = this.#contributions.timed(() => {
-      this.#sum.add(answer);
-      return isFinitePartialSum(answer);
-    });
+  accept(worker: WorkerConnection, answer: GradientAnswer): readonly PartialSum['gradientSum'][] {
+    const { unneeded, isFinite } = this.#contributions.timed(() => ({
+      unneeded: this.#sum.add(answer),
+      isFinite: isFinitePartialSum(answer),
+    }));
     if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.layout);
     this.#contributions.add(worker, answer);
+    return unneeded;
   }
 
   result(recovery: Recovery): CollectedGradient {

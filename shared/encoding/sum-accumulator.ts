@@ -7,8 +7,9 @@ export interface SumAccumulator {
   /**
    * Adds a partial sum, and takes ownership of its memory. The ranges of the added sums must not overlap.
    * @param sum integers for a step with gradient scales, float32 values for one without
+   * @returns those of the sums added so far whose memory is no longer needed
    */
-  add(range: SliceRange, sum: PartialSumPayload['sum']): void;
+  add(range: SliceRange, sum: PartialSumPayload['sum']): PartialSumPayload['sum'][];
   /** The sum over all slices of the range; undefined until every slice has been added. */
   readonly total: Float32Array | Int32Array | undefined;
 }
@@ -38,26 +39,26 @@ class FloatAccumulator implements SumAccumulator {
     return this.#total;
   }
 
-  add(range: SliceRange, sum: PartialSumPayload['sum']): void {
+  add(range: SliceRange, sum: PartialSumPayload['sum']): Float32Array[] {
     if (!(sum instanceof Float32Array)) throw new TypeError('expected a float32 sum');
-    this.#merge(range, sum);
+    return this.#merge(range, sum);
   }
 
-  #merge(range: SliceRange, sum: Float32Array): void {
+  #merge(range: SliceRange, sum: Float32Array): Float32Array[] {
     const relatives = sameRange(range, this.#root) ? undefined : relativesOf(range, this.#sliceCount);
     if (relatives === undefined) {
       this.#total = sum;
-      return;
+      return [];
     }
     const { parent, sibling } = relatives;
     const waiting = this.#pending.get(sibling.first);
     if (waiting === undefined || !sameRange(waiting.range, sibling)) {
       this.#pending.set(range.first, { range, sum });
-      return;
+      return [];
     }
     this.#pending.delete(sibling.first);
     addInto(waiting.sum, sum);
-    this.#merge(parent, waiting.sum);
+    return [sum, ...this.#merge(parent, waiting.sum)];
   }
 }
 
@@ -74,11 +75,12 @@ class IntegerAccumulator implements SumAccumulator {
     return this.#remaining === 0 ? this.#sum : undefined;
   }
 
-  add({ count }: SliceRange, sum: PartialSumPayload['sum']): void {
+  add({ count }: SliceRange, sum: PartialSumPayload['sum']): PartialSumPayload['sum'][] {
     if (sum instanceof Float32Array) throw new TypeError('expected an integer sum');
     if (this.#sum === undefined) this.#sum = new Int32Array(sum);
     else addIntegers(this.#sum, sum);
     this.#remaining -= count;
+    return [sum];
   }
 }
 

@@ -87,6 +87,8 @@ const optionsOfOthers = new Set([
   '--pairs',
   '--filters',
   '--peer',
+  '--relays',
+  '--encodings',
   '--help',
 ]);
 

@@ -84,6 +84,28 @@ it('float32 sums over a part of the slices are added in tree order', () => {
   }
 });
 
+describe('an accumulator returns the sums whose memory is no longer needed', () => {
+  const slice = (first: number) => ({ first, count: 1 });
+
+  it('once two sums have been added up in float32', () => {
+    const accumulator = accumulatorFor({ first: 0, count: 4 }, 4, 'float32');
+    const sums = [1, 2, 3, 4].map((value) => Float32Array.of(value));
+    expect(accumulator.add(slice(1), sums[1])).toEqual([]);
+    expect(accumulator.add(slice(2), sums[2])).toEqual([]);
+    // Slice 0 is added to slice 1, its sibling.
+    expect(accumulator.add(slice(0), sums[0])).toEqual([sums[0]]);
+    // Slice 3 is added to slice 2, and the two to the others.
+    expect(accumulator.add(slice(3), sums[3])).toEqual([sums[3], sums[2]]);
+    expect(accumulator.total).toBe(sums[1]);
+  });
+
+  it('at once for integers', () => {
+    const accumulator = accumulatorFor({ first: 0, count: 2 }, 2, 'int8');
+    const sums = [Int8Array.of(1), Int8Array.of(2)];
+    expect(sums.map((sum, first) => accumulator.add(slice(first), sum))).toEqual([[sums[0]], [sums[1]]]);
+  });
+});
+
 describe('maxima', () => {
   it('are the largest absolute values of each array', () => {
     const maxima = new Float32Array(2);
