@@ -33,9 +33,9 @@ export async function measureDdp(
     return startCommand([...prefix, python, script, ...options, ...meeting], environment);
   });
   try {
-    for (const { exited, output } of started) {
-      const status = await exited;
-      if (status !== 0) throw new Error(`${hook}: torch_network.py ended with status ${status}:\n${output()}`);
+    for (const process_ of started) {
+      const status = await process_.exited;
+      if (status !== 0) throw new Error(`${hook}: torch_network.py ended with status ${status}:\n${process_.output()}`);
     }
     const line = started[0].output().trimEnd().split('\n').at(-1)!;
     const { imagesPerSecond, steps, sentPerStep, receivedPerStep } = resultLine.parse(JSON.parse(line));

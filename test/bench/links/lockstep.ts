@@ -1,10 +1,12 @@
 // Measures a coordinator on the hub with two workers at the ends of the slow links.
+import { on } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { startCli, type CliProcess } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';
-import { trafficOf, type Hosts, type Traffic } from './hosts.js';
+import { trafficOf, type Host, type Hosts, type Traffic } from './hosts.js';
 import type { Measurement } from './measurement.js';
 
 /** Number of images per epoch: as many as 64 steps take. No worker needs to receive more than half of them. */
@@ -50,60 +52,44 @@ export async function measureLockstep({ hub, pair }: Hosts, run: LockstepRun): P
     const others = ['--json', '--replicas', '1', '--validation-split', '0', '--batch-size', String(batchSize)];
     const args = ['coordinator', ...address, ...files, ...others, ...run.options];
     const coordinator = start(args, environment, hub.prefix);
-    const rounds = roundsOf(coordinator);
     await coordinator.says('"type":"start"');
     const url = `ws://${hub.address}:${port}`;
     for (const { prefix } of pair) {
       start(['worker', url, '--engine', run.engine, '--threads', '1', '--no-cache', '--quiet'], environment, prefix);
     }
-    return await measureRounds(rounds, run.seconds, () => trafficOf(pair[0]), pair[0].device === 'lo');
+    return await measureRounds(coordinator, run.seconds, pair[0]);
   } finally {
     for (const { child } of started) child.kill('SIGKILL');
     await Promise.all(started.map(({ exited }) => exited));
   }
 }
 
-/** Yields each round when the coordinator prints it. Throws if the coordinator exits. */
-async function* roundsOf({ child, exited, output }: CliProcess): AsyncGenerator<{ step: number; ms: number }> {
-  let [text, ended] = ['', false];
-  let wake = () => {};
-  child.stdout!.on('data', (chunk: string) => {
-    text += chunk;
-    wake();
-  });
-  void exited.then(() => {
-    ended = true;
-    wake();
-  });
-  while (!ended) {
-    const lines = text.split('\n');
+/** Yields each round when the coordinator prints it, until the coordinator exits. */
+async function* roundsOf(stdout: Readable): AsyncGenerator<{ step: number; ms: number }> {
+  let text = '';
+  for await (const [chunk] of on(stdout, 'data', { close: ['end'] }) as AsyncIterable<[string]>) {
+    const lines = (text + chunk).split('\n');
     text = lines.pop()!;
     for (const line of lines) {
       const parsed = stepLine.safeParse(JSON.parse(line));
       if (parsed.success) yield { step: parsed.data.step, ms: parsed.data.time.getTime() };
     }
-    if (!text.includes('\n')) await new Promise<void>((resolve) => (wake = resolve));
   }
-  throw new Error(`the coordinator exited:\n${output()}`);
 }
 
-async function measureRounds(
-  rounds: AsyncGenerator<{ step: number; ms: number }>,
-  seconds: number,
-  traffic: () => Traffic,
-  isLoopback: boolean,
-): Promise<Measurement> {
+async function measureRounds(coordinator: CliProcess, seconds: number, worker: Host): Promise<Measurement> {
   let start: Moment | undefined;
   let count = 0;
-  for await (const { step, ms } of rounds) {
+  for await (const { step, ms } of roundsOf(coordinator.child.stdout!)) {
     count++;
     if (start === undefined) {
       if (step < warmUp.steps || count < warmUp.rounds) continue;
-      start = { step, ms, traffic: traffic() };
+      start = { step, ms, traffic: trafficOf(worker) };
       count = 0;
     } else if (count >= minRounds && ms - start.ms >= 1000 * seconds) {
       const steps = step - start.step;
-      const { sent, received } = traffic();
+      const { sent, received } = trafficOf(worker);
+      const isLoopback = worker.device === 'lo';
       return {
         imagesPerSecond: (1000 * batchSize * steps) / (ms - start.ms),
         sentPerStep: isLoopback ? null : (sent - start.traffic.sent) / steps,
@@ -112,5 +98,5 @@ async function measureRounds(
       };
     }
   }
-  throw new Error('the run ended too early');
+  throw new Error(`the coordinator exited:\n${coordinator.output()}`);
 }

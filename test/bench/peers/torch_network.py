@@ -170,7 +170,9 @@ def measure(rank, options):
         if options.device is not None:
             os.environ["GLOO_SOCKET_IFNAME"] = options.device
         dist.init_process_group("gloo", rank=rank, world_size=options.processes)
-        model = nn.parallel.DistributedDataParallel(model)
+        # With several buckets, the processes may start the all-reduces of PowerSGD in different orders, and gloo fails.
+        one_bucket = {"bucket_cap_mb": 1024} if options.hook == "powersgd" else {}
+        model = nn.parallel.DistributedDataParallel(model, **one_bucket)
         register_hook(model, options.hook)
     images_each = options.batch_size // options.processes
     images = torch.randn(images_each, channels, height, width).to(memory_format=torch.channels_last)
