@@ -32,7 +32,7 @@ describe('the options of the links benchmark', () => {
     [['--links', '0/20'], '--links has "0/20": give loopback or RATE/RTT, such as 20/100'],
     [['--subjects', 'int4'], '--subjects has "int4": use float32, int8, int8-local, ddp, ddp-fp16, ddp-powersgd'],
     [['--rounds', '1.5'], '--rounds is 1.5: give a whole number from 1'],
-    [['--seconds', '-1'], '--seconds is -1: give a number above 0'],
+    [['--seconds', '0'], '--seconds is 0: give a number above 0'],
   ])('rejects %j', (args, message) => {
     expect(() => planOf(args)).toThrow(message);
   });
