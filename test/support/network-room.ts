@@ -11,7 +11,10 @@ import { messageOf } from '../../shared/errors.js';
 
 const run = promisify(execFile);
 const namespaces = '/var/run/netns';
-const badCable = fileURLToPath(new URL('bad_cable.py', import.meta.url));
+/** The Python file stays in the source tree when a benchmark is compiled to dist/test. */
+const badCable = ['bad_cable.py', '../../../test/support/bad_cable.py']
+  .map((file) => fileURLToPath(new URL(file, import.meta.url)))
+  .find((file) => existsSync(file))!;
 
 export interface LinkConditions {
   /** Delay added to every frame, in each direction. */
