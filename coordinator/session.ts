@@ -11,14 +11,16 @@ import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js'
 import type { ModelLayout } from '../shared/network/layout.js';
 import { roundEndOf } from '../shared/optimizer/rounds.js';
 import { describeOffers, type EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { maxWorkerMessageBytes, type RelayRules, type Welcome } from '../shared/protocol/messages.js';
+import { maxWorkerMessageBytes, type Welcome } from '../shared/protocol/messages.js';
+import type { RelayRules } from '../shared/protocol/relay-messages.js';
 import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
 import { isLoopback } from './connections/http/http-access.js';
-import type { RelayedWorker } from './connections/relayed-workers.js';
+import type { RelayedWorker } from './connections/relays/relayed-workers.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from './connections/server.js';
-import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
+import type { ConnectionSettings } from './connections/connection-handlers.js';
+import type { WorkerConnection } from './connections/worker-connection.js';
 import { forbidden, mayDo } from './connections/tokens.js';
 import { WorkerPool } from './connections/worker-pool.js';
 import type { ShardStore } from './dataset/shard-store.js';
@@ -32,6 +34,13 @@ import type { RunEventBus } from './run/run-event-bus.js';
 function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
+
+/** A link limits its number of workers, and a relay would bring several. */
+const linkAdmitsNoRelay: Refusal = {
+  code: 'relay',
+  message: 'the token of a join link admits a single worker: omit --workers and --gpus, or use a worker token',
+  isFailure: false,
+};
 
 /** The parts of a run or an evaluation that a session needs to serve its workers. */
 export interface SessionSetup {
@@ -86,7 +95,7 @@ export interface SessionOptions {
   /** ID of the run; a random one by default. */
   id?: string | undefined;
   /** Time that workers have to finish the current step after stop() before they are disconnected. */
-  stopGraceMs: number;
+  stopGraceMs: () => number;
 }
 
 export class CoordinatorSession {
@@ -180,7 +189,7 @@ export class CoordinatorSession {
     const dismissAll = () => {
       for (const worker of this.pool.connections) void worker.goodbye(reason.message);
     };
-    const { stopGraceMs } = this.#options;
+    const stopGraceMs = this.#options.stopGraceMs();
     if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, dismissAll);
     this.#abort.abort(reason);
     if (stopGraceMs === 0) dismissAll();
@@ -203,11 +212,13 @@ export class CoordinatorSession {
       relayConnected: (relay) => this.#announceRelay(relay),
       relayedJoined: (worker, relay) => this.#announceRelayed(worker, relay),
       relayedEngine: ({ id, name, engine }) => this.#announceEngine({ id, name, engine }),
-      relayedLeft: ({ id, name, address }, relay, reason) => {
+      relayedLeft: (worker, relay, reason) => {
         if (this.#isEnded) return;
+        const { id, name, address } = worker;
         const workers = this.pool.size;
         const bytes = { bytesSent: 0, bytesReceived: 0 };
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, ...bytes, relay: relay.name, workers });
+        this.#stopIfUnable(worker, isUntried);
       },
       relayDisconnected: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
         if (this.#isEnded) return;
@@ -216,14 +227,19 @@ export class CoordinatorSession {
       left: (worker, reason) => {
         // Workers that are disconnected at the end of the session are not lost.
         if (this.#isEnded || worker.relayed !== undefined) return;
-        const { id, name, address, bytesSent, bytesReceived, networkProblem } = worker;
+        const { id, name, address, bytesSent, bytesReceived } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
-        if (networkProblem === undefined || workers > 0 || !isUntried()) return;
-        const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
-        this.stop(new LockstepError('bad-config', problem));
+        this.#stopIfUnable(worker, isUntried);
       },
     });
+  }
+
+  /** Stops the session if the last worker has left because its engine cannot compute the network. */
+  #stopIfUnable({ name, networkProblem }: WorkerConnection | RelayedWorker, isUntried: () => boolean): void {
+    if (networkProblem === undefined || this.pool.size > 0 || !isUntried()) return;
+    const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
+    this.stop(new LockstepError('bad-config', problem));
   }
 
   /** Runs the session's work, then disconnects the workers and closes the port, whether or not the work succeeded. */
@@ -261,13 +277,14 @@ export class CoordinatorSession {
     if (link !== undefined && this.pool.workersOf(link.id).length >= link.maxWorkers) {
       return { tryAgainLater: `as many workers are connected by the join link as it allows (${link.maxWorkers})` };
     }
-    const isRelay = joining.hello.relay === true;
+    const isRelay = joining.hello.relay !== undefined;
     const refusal = isRelay ? this.#refusalOfRelay(joining) : this.engine.refusalOf(engines, link !== undefined);
     if (refusal !== undefined) return refusal;
     const worker = this.pool.connect(
       joining,
       this.#connectionSettings,
-      ({ id, name }, timing) => this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing }),
+      ({ id, name, relayed }, timing) =>
+        this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing, relayed }),
       ({ id, name }, sample) =>
         this.#events.publish({
           type: 'clock-sample',
@@ -292,7 +309,7 @@ export class CoordinatorSession {
     this.assignEngines();
   }
 
-  #refusalOfRelay({ holder }: JoiningWorker): Refusal | undefined {
+  #refusalOfRelay({ hello, holder }: JoiningWorker): Refusal | undefined {
     if (this.#setup.relays === undefined) {
       return {
         code: 'relay',
@@ -300,6 +317,7 @@ export class CoordinatorSession {
       };
     }
     if (holder === undefined || mayDo(holder.role, 'relay')) return undefined;
+    if (hello.relay === 'host') return holder.link === undefined ? undefined : linkAdmitsNoRelay;
     return { code: 'token', message: `${forbidden(holder, 'relay')}: use a relay token`, isFailure: false };
   }
 

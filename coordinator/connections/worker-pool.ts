@@ -4,13 +4,9 @@ import { LockstepError } from '../../shared/errors.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { ownMemoryOf } from '../../shared/protocol/own-memory.js';
 import type { JoiningWorker } from './handshake.js';
-import type { RelayedWorker } from './relayed-workers.js';
-import {
-  WorkerConnection,
-  type AnswerMessage,
-  type ConnectionHandlers,
-  type ConnectionSettings,
-} from './worker-connection.js';
+import type { RelayedWorker } from './relays/relayed-workers.js';
+import type { AnswerMessage, ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
+import { WorkerConnection } from './worker-connection.js';
 
 export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;

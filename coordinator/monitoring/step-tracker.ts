@@ -39,6 +39,11 @@ export class StepTracker {
     return this.#current;
   }
 
+  /** Time at which the current step started, by the clock. */
+  get startedMs(): number {
+    return this.#startedMs;
+  }
+
   /** A copy of the step to show: the current step if it has run long enough, otherwise the previous one. */
   get shown(): StepView | undefined {
     if (this.#current !== undefined && !this.#current.isOver) this.#current.elapsedMs = this.#elapsedMs;

@@ -54,6 +54,11 @@ export class WorkerLoad {
     this.#pendingRanges += count;
   }
 
+  /** Records that the worker has dropped its work for a step. */
+  cancelled(step: number): void {
+    if (step === this.#weightsStep) this.#pendingRanges = 0;
+  }
+
   evaluationAssigned(nowMs: number): void {
     if (this.#pendingEvaluations++ === 0) this.time.assigned(nowMs);
   }

@@ -4,7 +4,8 @@ import type { Clock } from '../../shared/clock.js';
 import { ProtocolError } from '../../shared/errors.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
 import { describeRange, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
-import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import type { AnswerMessage } from '../connections/connection-handlers.js';
+import type { WorkerConnection } from '../connections/worker-connection.js';
 import { interruption, type MessageArray, type WorkerPool } from '../connections/worker-pool.js';
 import type { NewRunEvent } from '../run/run-events.js';
 import { sliceCountOf, type Assignment } from '../scheduling/assignment.js';
@@ -44,6 +45,8 @@ export interface Job<Answer, Result> {
   accept(worker: WorkerConnection, answer: Answer): readonly MessageArray[];
   /** Returns the job's result. Called when every item has been answered, unless the job is open-ended. */
   result(recovery: Recovery): Result;
+  /** Tells a worker that the answers that it owes are no longer needed, if that is worth it. */
+  cancel?(worker: WorkerConnection): void;
   /** Called when the job has ended: it is complete, failed, or was abandoned. */
   ended?(): void;
 }
@@ -220,8 +223,18 @@ class RunningJob<Answer, Result> {
     }
     this.#watchNext(worker);
     if (this.#work.remaining > 0 || this.#job.isOpenEnded === true) this.continue();
-    else settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
+    else {
+      this.#cancelRest();
+      settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
+    }
     handled(isAccepted);
+  }
+
+  /** Cancels the work of workers that were too late: others have answered for them. */
+  #cancelRest(): void {
+    for (const worker of this.#pool.workers) {
+      if (this.#work.assignedTo(worker.id).length > 0) this.#job.cancel?.(worker);
+    }
   }
 
   get isStopped(): boolean {

@@ -5,7 +5,8 @@ import type { EvaluationMessage, Shard } from '../../shared/protocol/messages.js
 import { decodePredictions } from '../../shared/protocol/predictions.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import type { StepWeights } from '../connections/step-weights.js';
-import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import type { AnswerMessage } from '../connections/connection-handlers.js';
+import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { EvaluationSplit, ShardStore } from '../dataset/shard-store.js';
 import type { EvaluatedShard } from '../run/metrics.js';
 import type { Assignment } from '../scheduling/assignment.js';

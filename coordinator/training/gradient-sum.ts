@@ -1,6 +1,6 @@
 // Sums the gradients of a step or of a slice range, regardless of the order of arrival. Pure.
 import { raiseMaxima } from '../../shared/encoding/maxima.js';
-import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
+import type { PartialSumPayload, SumEncoding } from '../../shared/encoding/partial-sum.js';
 import { accumulatorFor, type SumAccumulator } from '../../shared/encoding/sum-accumulator.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
@@ -39,12 +39,11 @@ export class GradientSum {
 
   /**
    * @param sliceCount number of slices in a step
-   * @param hasScales whether the step has gradient scales
    * @param range aligned range to sum over; all slices by default
    */
-  constructor(sliceCount: number, hasScales: boolean, range: SliceRange = { first: 0, count: sliceCount }) {
+  constructor(sliceCount: number, encoding: SumEncoding, range: SliceRange = { first: 0, count: sliceCount }) {
     this.#range = range;
-    this.#sum = accumulatorFor(range, sliceCount, hasScales);
+    this.#sum = accumulatorFor(range, sliceCount, encoding);
     this.#reports = Array.from({ length: range.count });
   }
 

@@ -1,7 +1,7 @@
 // Adds up partial sums over a slice range, whatever the order of their arrival. Used by whoever receives them from
 // others. Pure.
 import { addInto, relativesOf, sameRange, type SliceRange } from '../reduction/slices.js';
-import type { PartialSumPayload } from './partial-sum.js';
+import type { PartialSumPayload, SumEncoding } from './partial-sum.js';
 
 export interface SumAccumulator {
   /**
@@ -17,10 +17,9 @@ export interface SumAccumulator {
 /**
  * Returns an accumulator for an aligned range.
  * @param sliceCount number of slices in a step
- * @param hasScales whether the step has gradient scales, so that its sums are integers
  */
-export function accumulatorFor(range: SliceRange, sliceCount: number, hasScales: boolean): SumAccumulator {
-  return hasScales ? new IntegerAccumulator(range.count) : new FloatAccumulator(range, sliceCount);
+export function accumulatorFor(range: SliceRange, sliceCount: number, encoding: SumEncoding): SumAccumulator {
+  return encoding === 'int8' ? new IntegerAccumulator(range.count) : new FloatAccumulator(range, sliceCount);
 }
 
 /** Adds float32 sums in the order of the reduction tree. */
