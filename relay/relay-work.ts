@@ -246,7 +246,7 @@ export class RelayWork implements SessionWork {
   #sendPartialSum(step: number, sum: RequestedSum, format: PartialSumFormat): void {
     const { range, gradientSum, maxima, clippedCount, sampleCount, slices, phases, contributions } = sum;
     const { statisticsSize } = this.#run.layout;
-    const frame = this.#frames.take(format.payloadFloats(range.count), range.count);
+    const frame = this.#frames.take(format.payloadFloats(range.count), range.count, contributions);
     const payload = format.viewsOf(frame.payload, range.count);
     payload.sum.set(gradientSum);
     payload.maxima.set(maxima);

@@ -58,11 +58,11 @@ export class OutgoingFrame {
   readonly #headerSpace: number;
 
   /**
-   * @param headerItems number of list elements in the header, at most 40 bytes each
+   * @param listBytes maximum size of the lists in the header
    * @param allocate returns the frame's memory
    */
-  constructor(payloadFloats: number, headerItems = 0, allocate = (bytes: number) => new ArrayBuffer(bytes)) {
-    this.#headerSpace = minHeaderSpace + Math.ceil((headerItems * 40) / alignment) * alignment;
+  constructor(payloadFloats: number, listBytes = 0, allocate = (bytes: number) => new ArrayBuffer(bytes)) {
+    this.#headerSpace = minHeaderSpace + Math.ceil(listBytes / alignment) * alignment;
     this.#memory = new Uint8Array(allocate(this.#headerSpace + payloadFloats * 4));
     this.payload = new Float32Array(this.#memory.buffer, this.#headerSpace, payloadFloats);
   }

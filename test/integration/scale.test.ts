@@ -106,7 +106,7 @@ describe('a worker that stops reading', () => {
   it.each([
     ['the coordinator', false],
     ['a relay', true],
-  ])('is sent nothing more by %s', async (_, isBehindRelay) => {
+  ])('is sent no more weights and no more work by %s', async (_, isBehindRelay) => {
     const clock = new FakeClock();
     const { coordinator } = await clusterOf({ ...options, clock });
     const url = isBehindRelay ? await relayTo(coordinator.url, clock) : coordinator.url;
@@ -124,6 +124,8 @@ describe('a worker that stops reading', () => {
       },
     });
     const worker = await joinTo(url, { engine, clock });
+    // Lets the worker end if an expectation fails.
+    closing.push(() => pauses.emit('continue'));
     await pausedBefore;
     const { stalled, leave } = await joinAndStall(url);
     pauses.emit('continue');
@@ -133,7 +135,9 @@ describe('a worker that stops reading', () => {
     worker.events.on('progress', () => clock.advance(1000));
     clock.advance(1000);
     await pausedAtEnd;
-    expect(await bytesSentBy(url)).toBe(bytesWhenStalled);
+    const bytesSince = (await bytesSentBy(url)) - bytesWhenStalled;
+    // At most a short message that cancels its work.
+    expect(bytesSince).toBeLessThan(100);
     leave();
     pauses.emit('continue');
     expect((await coordinator.report).weightsSha256).toBe(await hashWith(1, options));

@@ -120,7 +120,7 @@ describe('an outgoing frame', () => {
 
   it('has space for the report on each of 4,096 slices', () => {
     const slices = Array.from({ length: 4096 }, () => ({ lossSum: 1.1, correctCount: 0xffff_ffff }));
-    const frame = new OutgoingFrame(1, slices.length);
+    const frame = new OutgoingFrame(1, 40 * slices.length);
     expect(decodeFrame(frame.seal({ slices })).header).toEqual({ slices });
   });
 
