@@ -1,14 +1,19 @@
 // WebGPU devices for tests: those of the package `webgpu`, on a software driver of Vulkan unless the environment names
 // another.
 import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { messageOf } from '../../shared/errors.js';
 import { openWebGpuEngine, type WebGpuEngine } from '../../worker/engines/webgpu/create-engine.js';
 
 const chromium = '/usr/lib/chromium';
+/** RTLD_NODELETE of Linux. */
+const keepLoaded = 0x1000;
 
 interface Package {
   create: (flags: string[]) => GPU;
 }
+
+export const testIdentity = { engine: 'webgpu', fingerprint: 'webgpu', device: 'a device for tests' };
 
 /** The package's object must stay reachable while its devices are in use. */
 let gpu: GPU | undefined;
@@ -20,14 +25,14 @@ function loadVulkan(): void {
   const loader = `${chromium}/libvulkan.so.1`;
   if (!existsSync(loader)) return;
   try {
-    process.dlopen({ exports: {} }, loader);
+    process.dlopen({ exports: {} }, loader, constants.dlopen.RTLD_NOW | keepLoaded);
   } catch {
-    // It is not a module of Node, but it stays in memory.
+    // It is not a module of Node, but it stays loaded.
   }
 }
 
 /** Opens a device, or returns why there is none. */
-async function openDeviceOrReason(descriptor?: GPUDeviceDescriptor): Promise<GPUDevice | string> {
+export async function openDeviceOrReason(): Promise<GPUDevice | string> {
   if (gpu === undefined) {
     loadVulkan();
     const name: string = 'webgpu';
@@ -39,12 +44,12 @@ async function openDeviceOrReason(descriptor?: GPUDeviceDescriptor): Promise<GPU
     }
   }
   const adapter = await gpu.requestAdapter();
-  return adapter === null ? 'there is no driver for Vulkan' : adapter.requestDevice(descriptor);
+  return adapter === null ? 'there is no driver for Vulkan' : adapter.requestDevice();
 }
 
 /** Opens the engine on a device, or returns why there is none. */
-export async function openWebGpuOrReason(descriptor?: GPUDeviceDescriptor): Promise<WebGpuEngine | string> {
-  const device = await openDeviceOrReason(descriptor);
+export async function openWebGpuOrReason(): Promise<WebGpuEngine | string> {
+  const device = await openDeviceOrReason();
   if (typeof device === 'string') return device;
-  return openWebGpuEngine(device, { engine: 'webgpu', fingerprint: 'webgpu', device: 'a device for tests' });
+  return openWebGpuEngine(device, testIdentity);
 }

@@ -30,11 +30,14 @@ export async function openWebGpuEngine(
     identity,
     async createModel(layout, preprocessing, labelSmoothing = 0) {
       gpu.assertWorking();
-      const model = new WebGpuModel(gpu, layout, preprocessing, labelSmoothing);
+      const settings = { layout, preprocessing, labelSmoothing };
+      const model = new WebGpuModel(gpu, settings, () => models.delete(model));
       models.add(model);
       return model;
     },
     async close() {
+      // Node crashes now and then if a buffer is being mapped when the process ends.
+      await Promise.all([...models].map((model) => model.idle()));
       for (const model of models) model.dispose();
       device.destroy();
       await device.lost;

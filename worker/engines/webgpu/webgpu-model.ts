@@ -24,6 +24,12 @@ import type { Program } from './operations/program.js';
 const evaluationImages = 32;
 const evaluationPixels = evaluationImages * 1024;
 
+export interface WebGpuModelSettings {
+  layout: ModelLayout;
+  preprocessing: Preprocessing;
+  labelSmoothing: number;
+}
+
 /** A slice whose results will arrive. */
 interface SubmittedSlice {
   readonly batch: ImageBatch;
@@ -48,8 +54,10 @@ export class WebGpuModel implements EngineModel {
   /** Slices that were submitted early, in order. */
   #submitted: SubmittedSlice[] = [];
   #isDisposed = false;
+  readonly #onDispose: () => void;
 
-  constructor(gpu: Gpu, layout: ModelLayout, preprocessing: Preprocessing, labelSmoothing: number) {
+  constructor(gpu: Gpu, { layout, preprocessing, labelSmoothing }: WebGpuModelSettings, onDispose: () => void) {
+    this.#onDispose = onDispose;
     this.#gpu = gpu;
     this.#format = recordFormat(layout.data);
     this.#fixed = new FixedPlan(layout);
@@ -143,10 +151,16 @@ export class WebGpuModel implements EngineModel {
     return profileProgram(this.#gpu, this.#memory, this.#runner, this.#programs.train, batch.indices.length);
   }
 
+  /** Waits until nothing is being computed or read. */
+  async idle(): Promise<void> {
+    await this.#runner.idle();
+  }
+
   dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#memory.destroy();
+    this.#onDispose();
   }
 
   async #reserve(images: number): Promise<void> {

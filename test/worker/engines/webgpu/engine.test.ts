@@ -6,10 +6,12 @@ import { parseGraph } from '../../../../shared/network/graph-schema.js';
 import { weightsSha256 } from '../../../../shared/network/layout-hash.js';
 import { layoutNetwork } from '../../../../shared/network/layout.js';
 import type { EngineModel } from '../../../../worker/engine.js';
+import { openWebGpuEngine } from '../../../../worker/engines/webgpu/create-engine.js';
 import { perPixelMean, randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
 import { referenceOfBatch } from '../../../support/reference-batch.js';
-import { openWebGpuOrReason } from '../../../support/webgpu.js';
+import { openDeviceOrReason, openWebGpuOrReason, testIdentity } from '../../../support/webgpu.js';
 import { sayWhySkipped } from '../../../support/why-skipped.js';
+import { relativeError } from './compare.js';
 
 const opened = await openWebGpuOrReason();
 const engine = typeof opened === 'string' ? null : opened;
@@ -102,6 +104,17 @@ describe.skipIf(engine === null)('the webgpu engine', { timeout: 120_000 }, () =
     }
   });
 
+  test('evaluates more images than it holds at once, with the moving statistics', async () => {
+    const model = await modelOf();
+    const batch = randomBatch(40, 1, format);
+    const { logits, lossSum, correctCount } = await model.evaluate(batch);
+    const expected = referenceOfBatch(layout, weights, batch, { movingStatistics: moving });
+    expect(relativeError(logits, expected.logits)).toBeLessThan(1e-6);
+    expect(relativeError([lossSum], [expected.lossSum])).toBeLessThan(1e-6);
+    expect(correctCount).toBe(expected.correctCount);
+    model.dispose();
+  });
+
   test('refuses a slice that does not fit, and names the largest one that does', async () => {
     const model = await modelOf();
     const batch = randomBatch(1, 1, format);
@@ -119,22 +132,36 @@ describe.skipIf(engine === null)('the webgpu engine', { timeout: 120_000 }, () =
   test('measures each phase of each group of layers', async () => {
     const model = await modelOf();
     const cells = await model.profile(randomBatch(2, 1, format));
-    expect(cells.map(({ phase, group }) => `${phase} ${group}`)).toEqual([]);
+    expect(cells.map(({ phase, group }) => `${phase} ${group}`)).toEqual([
+      'images input',
+      'forward conv',
+      'forward norm',
+      'forward mean',
+      'forward logits',
+      'loss loss',
+      'filter gradients logits',
+      'other gradients logits',
+      'input gradients logits',
+      'other gradients norm',
+      'filter gradients conv',
+      'filter gradients sums',
+    ]);
     expect(cells.every(({ bytes, dispatches }) => bytes > 0 && dispatches > 0)).toBe(true);
     model.dispose();
   });
 
   test('fails a slice whose device is lost, and later ones', async () => {
-    const lost = await openWebGpuOrReason();
-    if (typeof lost === 'string') throw new Error(lost);
-    const model = await lost.createModel(layout, 'imagenet');
+    const device = (await openDeviceOrReason()) as GPUDevice;
+    const losing = await openWebGpuEngine(device, testIdentity);
+    const model = await losing.createModel(layout, 'imagenet');
     model.setWeights(weights, moving);
     const batch = randomBatch(3, 1, format);
     await model.computeSlice(batch);
     const pending = model.computeSlice(batch);
     const rejected = expect(pending).rejects.toMatchObject({ code: 'engine-failed' });
-    await lost.close();
+    device.destroy();
     await rejected;
     await expect(model.computeSlice(batch)).rejects.toMatchObject({ code: 'engine-failed' });
+    await losing.close();
   });
 });

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { recordFormat } from '../../../../shared/dataset/record-format.js';
 import { layoutNetwork } from '../../../../shared/network/layout.js';
-import { randomBatch, randomMovingStatistics, randomWeights } from '../../../support/random-batch.js';
+import { randomBatch, randomWeights } from '../../../support/random-batch.js';
 import { openWebGpuOrReason } from '../../../support/webgpu.js';
 import { sayWhySkipped } from '../../../support/why-skipped.js';
 import { branchingNetwork } from './branches.js';
@@ -24,7 +24,6 @@ describe.skipIf(engine === null).each(cases)('with $channels channels', ({ chann
     const data = { height: 5, width: 7, channels: colors, classCount: 5 };
     const layout = layoutNetwork(branchingNetwork(channels), data);
     const weights = randomWeights(layout, 3);
-    const moving = randomMovingStatistics(layout, 4);
     const model = await engine!.createModel(layout, 'imagenet', 0.1);
     const errors = [];
     for (const count of [33, 1, 3, 31]) {
@@ -32,8 +31,7 @@ describe.skipIf(engine === null).each(cases)('with $channels channels', ({ chann
         ...randomBatch(count, 5, recordFormat(layout.data)),
         dropoutKey: { seed: 1, step: 2, slice: 3 },
       };
-      for (const error of await errorsOf(model, layout, { weights, moving }, batch, 2e-6))
-        errors.push({ count, ...error });
+      for (const error of await errorsOf(model, layout, weights, batch, 2e-6)) errors.push({ count, ...error });
     }
     model.dispose();
     expect(errors).toEqual([]);

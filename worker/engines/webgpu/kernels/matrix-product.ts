@@ -147,8 +147,8 @@ function rowSums(
 ): string {
   const vectors = tile.columns / 4;
   const lines = [0, 1, 2, 3];
-  const fold = (name: string, summands: (line: number) => string) => `  var ${name} = vec4f();
-${lines.map((line) => `  if (outRow + ${line}u < rows) { ${summands(line)} }`).join('\n')}
+  const fold = (name: string, termOf: (line: number) => string) => `  var ${name} = vec4f();
+${lines.map((line) => `  if (outRow + ${line}u < rows) { ${termOf(line)} }`).join('\n')}
   folds[lane] = ${name};
   workgroupBarrier();
   for (var half = ${threads / 2}u; half >= ${vectors}u; half /= 2u) {

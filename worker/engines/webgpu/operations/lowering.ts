@@ -209,8 +209,7 @@ export class Lowering {
     const contributions = this.#gradients[layer.index];
     const complete = contributions.filter(({ pending }) => pending === null);
     const product = contributions.find(({ pending }) => pending !== null);
-    const combine = (values: readonly Value[]) =>
-      this.combined(values, 'other gradients', (summands) => new Sum(summands));
+    const combine = (values: readonly Value[]) => this.combined(values, 'other gradients', (terms) => new Sum(terms));
     let gradient: Value;
     if (product === undefined) gradient = combine(complete);
     else if (complete.length === 0) gradient = product;
