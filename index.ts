@@ -38,7 +38,8 @@ export type { TotalsRecord } from './coordinator/run/run-totals.js';
 export type { StepPhases, WorkerContribution, WorkerPhases } from './coordinator/run/step-phases.js';
 export type { BatchSums, Metrics } from './coordinator/run/metrics.js';
 export type { WorkerSummary as WorkerTotals } from './shared/monitoring/messages.js';
-export type { RunPhase, RunStatus, WorkerState, WorkerStatus } from './shared/monitoring/run-status.js';
+export type { RunPhase, RunStatus, WorkerStatus } from './shared/monitoring/run-status.js';
+export type { WorkerState } from './shared/monitoring/worker-states.js';
 
 // Trained models: checkpoints, evaluation and prediction
 export { loadCheckpoint, type Checkpoint } from './coordinator/run/checkpoints/load-checkpoint.js';
@@ -99,7 +100,7 @@ export type {
 } from './shared/dataset/image-batch.js';
 export type { SliceRange } from './shared/reduction/slices.js';
 export type { WorkReason } from './shared/monitoring/step-view.js';
-export type { TimingMessage } from './shared/protocol/messages.js';
+export type { PartialSumTiming } from './shared/protocol/message-fields.js';
 export type { DropoutKey } from './shared/network/dropout.js';
 export type { DataShape, ModelLayout } from './shared/network/layout.js';
 export type {

@@ -17,6 +17,7 @@ export default ({ production }) => ({
     '**/*.browser.ts!',
     'examples/*.ts',
     'test/bench/{main,*-worker,*-reader}.ts',
+    'test/bench/scale/*-process.ts',
     'test/support/{*.mjs,wasm-page.ts}',
     'test/worker/browser/programs/*.ts',
     'test/browsers/join/scripted-start-worker.ts',

@@ -100,7 +100,7 @@ export async function startEvaluation(options: EvaluationOptions): Promise<Evalu
   const events = new RunEventBus();
   const session = new CoordinatorSession(sessionSetupOf(plan.setup), access, events, clock, {
     kind: 'evaluation',
-    stopGraceMs: 0,
+    stopGraceMs: () => 0,
   });
   const { id, pool } = session;
   const quorum = createQuorum(session, events, clock, waitTimeoutMs);

@@ -31,10 +31,10 @@ import { RunPhases } from './training/run-phases.js';
 import { TrainingRun } from './training/training-run.js';
 
 /**
- * Default of `stopGraceMs`. Leaves time to save a checkpoint and disconnect the workers within Kubernetes's default
- * grace period of 30 s.
+ * Minimum of `stopGraceMs` if it is not given. Leaves time to save a checkpoint and disconnect the workers within
+ * Kubernetes's default grace period of 30 s.
  */
-const defaultStopGraceMs = 10_000;
+const minStopGraceMs = 10_000;
 
 export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOptions, DatasetHandlers {
   /** Number of workers to wait for before the first step (`pauseBelow` if that is larger); 1 by default. */
@@ -47,8 +47,9 @@ export interface CoordinatorOptions extends ConfigInput, ResumeOptions, AccessOp
    */
   waitTimeoutMs?: number | undefined;
   /**
-   * Time that the current step has to finish after stop(), in milliseconds; 10,000 by default. If the step takes
-   * longer, it is abandoned, and the checkpoint contains the state before that step.
+   * Time that the current step, or round of local steps, has to finish after stop(), in milliseconds. By default, twice the
+   * duration of the latest one, but at least 10,000. If it takes longer, it is abandoned, and the checkpoint contains the
+   * state before it.
    */
   stopGraceMs?: number | undefined;
   /** Images, as an alternative to the folder `data`. */
@@ -148,7 +149,7 @@ function announcePretrained({ pretrained, events }: AssembledRun): void {
  * Throws LockstepError for a bad configuration, bad data, a port in use, or an address that requires a token.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
-  const { clock = systemClock, stopGraceMs = defaultStopGraceMs } = options;
+  const { clock = systemClock } = options;
   const planned = await planCoordinator(options);
   const directory = new RunDirectory(planned.config.runDir ?? defaultRunDirectory(new Date()));
   const links = openJoinLinks(options.joinLink, directory.directory);
@@ -159,6 +160,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     options.dataset ?? (await resolveDataset(planned.config.data ?? undefined, readOptionsOf(planned.config, options)));
   const run = await assembleRun(planned, options, dataset, directory, clock);
   const { setup, schedule, state, events } = run;
+  let roundMs = 0;
+  events.on('step', ({ phases: { step } }) => (roundMs = step));
+  const stopGraceMs = () => options.stopGraceMs ?? Math.max(minStopGraceMs, 2 * roundMs);
   const session = new CoordinatorSession(sessionSetupOf(setup), access, events, clock, { kind: 'run', stopGraceMs });
   const phases = new RunPhases(events);
   const quorum = createQuorum(session, events, clock, options.waitTimeoutMs, phases);

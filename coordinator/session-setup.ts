@@ -5,7 +5,8 @@ import type { Records } from '../shared/dataset/records.js';
 import { encodeGraph } from '../shared/network/graph-json.js';
 import { layoutHash, littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
-import type { RelayRules, Welcome } from '../shared/protocol/messages.js';
+import type { Welcome } from '../shared/protocol/messages.js';
+import type { RelayRules } from '../shared/protocol/relay-messages.js';
 import type { ShardStore } from './dataset/shard-store.js';
 import type { RunEngineSettings } from './engine/run-engine.js';
 

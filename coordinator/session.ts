@@ -12,9 +12,10 @@ import type { AccessPolicy } from './connections/access-policy.js';
 import { connectionLimitsFor } from './connections/connection-limiter.js';
 import type { Deferral, JoiningWorker, Refusal } from './connections/handshake.js';
 import { isLoopback } from './connections/http/http-access.js';
-import type { RelayedWorker } from './connections/relayed-workers.js';
+import type { RelayedWorker } from './connections/relays/relayed-workers.js';
 import { startServer, type CoordinatorServer, type ServedStatus } from './connections/server.js';
-import type { ConnectionSettings, WorkerConnection } from './connections/worker-connection.js';
+import type { ConnectionSettings } from './connections/connection-handlers.js';
+import type { WorkerConnection } from './connections/worker-connection.js';
 import { forbidden, mayDo } from './connections/tokens.js';
 import { WorkerPool } from './connections/worker-pool.js';
 import { RunEngine } from './engine/run-engine.js';
@@ -29,12 +30,19 @@ function maxWorkersFor(slices: number): number {
   return Math.max(256, 16 * slices);
 }
 
+/** A link limits its number of workers, and a relay would bring several. */
+const linkAdmitsNoRelay: Refusal = {
+  code: 'relay',
+  message: 'the token of a join link admits a single worker: omit --workers and --gpus, or use a worker token',
+  isFailure: false,
+};
+
 export interface SessionOptions {
   kind: 'run' | 'evaluation' | 'relay';
   /** ID of the run; a random one by default. */
   id?: string | undefined;
   /** Time that workers have to finish the current step after stop() before they are disconnected. */
-  stopGraceMs: number;
+  stopGraceMs: () => number;
 }
 
 export class CoordinatorSession {
@@ -133,7 +141,7 @@ export class CoordinatorSession {
     const dismissAll = () => {
       for (const worker of this.pool.connections) void worker.goodbye(reason.message);
     };
-    const { stopGraceMs } = this.#options;
+    const stopGraceMs = this.#options.stopGraceMs();
     if (stopGraceMs > 0) this.#endGrace = this.#clock.after(stopGraceMs, dismissAll);
     this.#abort.abort(reason);
     if (stopGraceMs === 0) dismissAll();
@@ -149,11 +157,6 @@ export class CoordinatorSession {
       if (worker.relayed !== undefined) this.#announceRelay(worker);
       else if (this.pool.get(worker.id) !== undefined) this.#announce(worker);
     }
-    const stopIfNoneCanCompute = ({ name, networkProblem }: WorkerConnection) => {
-      if (networkProblem === undefined || this.pool.size > 0 || !isUntried()) return;
-      const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
-      this.stop(new LockstepError('bad-config', problem));
-    };
     this.pool.listen({
       joined: (worker) => {
         if (worker.relayed === undefined) this.#announce(worker);
@@ -161,11 +164,13 @@ export class CoordinatorSession {
       relayConnected: (relay) => this.#announceRelay(relay),
       relayedJoined: (worker, relay) => this.#announceRelayed(worker, relay),
       relayedEngine: ({ id, name, engine }) => this.#announceEngine({ id, name, engine }),
-      relayedLeft: ({ id, name, address }, relay, reason) => {
+      relayedLeft: (worker, relay, reason) => {
         if (this.#isEnded) return;
+        const { id, name, address } = worker;
         const workers = this.pool.size;
         const bytes = { bytesSent: 0, bytesReceived: 0 };
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, ...bytes, relay: relay.name, workers });
+        this.#stopIfUnable(worker, isUntried);
       },
       relayDisconnected: ({ id, name, address, bytesSent, bytesReceived }, reason) => {
         if (this.#isEnded) return;
@@ -177,12 +182,19 @@ export class CoordinatorSession {
         const { id, name, address, bytesSent, bytesReceived } = worker;
         const workers = this.pool.size;
         this.#events.publish({ type: 'worker-lost', id, name, address, reason, bytesSent, bytesReceived, workers });
-        stopIfNoneCanCompute(worker);
+        this.#stopIfUnable(worker, isUntried);
       },
       leftProbing: (worker) => {
-        if (!this.#isEnded) stopIfNoneCanCompute(worker);
+        if (!this.#isEnded) this.#stopIfUnable(worker, isUntried);
       },
     });
+  }
+
+  /** Stops the session if the last worker has left because its engine cannot compute the network. */
+  #stopIfUnable({ name, networkProblem }: WorkerConnection | RelayedWorker, isUntried: () => boolean): void {
+    if (networkProblem === undefined || this.pool.size > 0 || !isUntried()) return;
+    const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
+    this.stop(new LockstepError('bad-config', problem));
   }
 
   /** Runs the session's work, then disconnects the workers and closes the port, whether or not the work succeeded. */
@@ -220,13 +232,14 @@ export class CoordinatorSession {
     if (link !== undefined && this.pool.workersOf(link.id).length >= link.maxWorkers) {
       return { tryAgainLater: `as many workers are connected by the join link as it allows (${link.maxWorkers})` };
     }
-    const isRelay = joining.hello.relay === true;
+    const isRelay = joining.hello.relay !== undefined;
     const refusal = isRelay ? this.#refusalOfRelay(joining) : this.engine.refusalOf(engines, link !== undefined);
     if (refusal !== undefined) return refusal;
     const worker = this.pool.connect(
       joining,
       this.#connectionSettings,
-      ({ id, name }, timing) => this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing }),
+      ({ id, name, relayed }, timing) =>
+        this.#events.publish({ type: 'worker-timing', worker: { id, name }, timing, relayed }),
       ({ id, name }, sample) =>
         this.#events.publish({
           type: 'clock-sample',
@@ -275,7 +288,7 @@ export class CoordinatorSession {
     this.assignEngines();
   }
 
-  #refusalOfRelay({ holder }: JoiningWorker): Refusal | undefined {
+  #refusalOfRelay({ hello, holder }: JoiningWorker): Refusal | undefined {
     if (this.#setup.relays === undefined) {
       return {
         code: 'relay',
@@ -283,6 +296,7 @@ export class CoordinatorSession {
       };
     }
     if (holder === undefined || mayDo(holder.role, 'relay')) return undefined;
+    if (hello.relay === 'host') return holder.link === undefined ? undefined : linkAdmitsNoRelay;
     return { code: 'token', message: `${forbidden(holder, 'relay')}: use a relay token`, isFailure: false };
   }
 

@@ -5,12 +5,14 @@ import { openAccessPolicy, type AccessOptions } from '../coordinator/connections
 import { RunEventBus } from '../coordinator/run/run-event-bus.js';
 import { systemClock, type Clock } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
+import type { ClientTlsFiles } from '../shared/protocol/client-tls.js';
+import { shardsBytesOf } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
 import type { WorkerEvents, WorkerSummary } from '../shared/worker/events.js';
 import { linkOpener } from '../worker/connection/link-opener.js';
 import { checkUrl, defaultCacheDirectory, defaultReconnectTimeoutMs } from '../worker/main.js';
 import { ReconnectingWorker } from '../worker/reconnecting-worker.js';
-import { WorkerSession, type StartWork } from '../worker/session.js';
+import { WorkerSession, type StartWork, type WorkerIdentity } from '../worker/session.js';
 import { DiskShardCache } from '../worker/shards/disk-shard-cache.js';
 import { RunShards } from '../worker/shards/run-shards.js';
 import { noShardCache } from '../worker/shards/shard-cache.js';
@@ -28,6 +30,13 @@ export interface RelayOptions extends Pick<
   coordinatorToken?: string | undefined;
   /** CA certificates to trust for the coordinator's certificate, instead of the system's. */
   tlsCa?: string | undefined;
+  /** The relay's client certificate for the coordinator; by default, `tlsCert` and `tlsKey` if its address is wss://. */
+  clientCertificate?: Pick<ClientTlsFiles, 'tlsCert' | 'tlsKey'> | undefined;
+  /**
+   * Whether only processes that the caller started on this machine may join. A worker's token is then enough for the
+   * coordinator. False by default.
+   */
+  isForHost?: boolean | undefined;
   /** Name of this relay in the coordinator's output. By default, `HOSTNAME-relay`. */
   name?: string | undefined;
   /**
@@ -46,6 +55,8 @@ export interface RelayAddress {
   url: string;
   host: string;
   port: number;
+  /** Total size of the shards of the run, in bytes. */
+  shardsBytes: number;
 }
 
 export interface RelayEvents extends Pick<WorkerEvents, 'joined' | 'progress' | 'reconnecting' | 'cacheFailed'> {
@@ -72,9 +83,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const { clock = systemClock, name = `${hostname()}-relay`, cache = defaultCacheDirectory() } = options;
   const { coordinatorToken: token = '', reconnectTimeoutMs = defaultReconnectTimeoutMs } = options;
   const url = checkUrl(options.url);
-  const isEncrypted = url.startsWith('wss:');
-  const certificate = isEncrypted ? { tlsCert: options.tlsCert, tlsKey: options.tlsKey } : {};
-  const openLink = await linkOpener(url, { tlsCa: options.tlsCa, ...certificate, connectionThread: false }, clock);
+  const { tlsCert, tlsKey } = options;
+  const { clientCertificate = url.startsWith('wss:') ? { tlsCert, tlsKey } : {} } = options;
+  const openLink = await linkOpener(
+    url,
+    { tlsCa: options.tlsCa, ...clientCertificate, connectionThread: false },
+    clock,
+  );
   const events = new EventEmitter<RelayEvents>();
   const workerEvents = new RunEventBus();
   const onCacheFailure = (message: string) => void events.emit('cacheFailed', { message });
@@ -84,7 +99,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const run = runs.join(joined, controls.fail);
     return new RelayWork(run, shards, link, workerEvents, clock, handlers, controls);
   };
-  const identify = async () => ({ name, token, engines: [], cachedShards: await shards.list(), relay: true });
+  const relay: WorkerIdentity['relay'] = options.isForHost === true ? 'host' : 'any';
+  const identify = async () => ({ name, token, engines: [], cachedShards: await shards.list(), relay });
   const worker = new ReconnectingWorker(
     (handlers) => new WorkerSession(identify, openLink, startWork, handlers),
     { url, reconnectTimeoutMs, clock },
@@ -168,7 +184,8 @@ class RelayedRuns {
     const { url, host, port } = run.session;
     // The next run uses the same port, also if any free one was allowed.
     this.#access.port = port;
-    if (previous === undefined) this.#onListening({ url, host, port });
+    const shardsBytes = shardsBytesOf(run.welcome.shards);
+    if (previous === undefined) this.#onListening({ url, host, port, shardsBytes });
   }
 
   /** The body of /status. */

@@ -1,12 +1,9 @@
 // What a relay does on one connection to the coordinator: passes weights and requests on to its workers, and their answers
 // back, as one partial sum for each requested range.
 import type { StepWeights } from '../coordinator/connections/step-weights.js';
-import type { WorkerConnection } from '../coordinator/connections/worker-connection.js';
 import { measureEngines } from '../coordinator/engine/measure-engines.js';
 import type { RunEventBus } from '../coordinator/run/run-event-bus.js';
-import type { WorkerPhases } from '../coordinator/run/step-phases.js';
 import { Dispatcher } from '../coordinator/training/dispatcher.js';
-import type { PartialSum } from '../coordinator/training/gradient-sum.js';
 import type { Clock } from '../shared/clock.js';
 import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { ProtocolError } from '../shared/errors.js';
@@ -26,7 +23,8 @@ import { OutgoingFrames } from '../worker/connection/outgoing-frames.js';
 import type { SessionHandlers, SessionWork, WorkControls } from '../worker/session.js';
 import type { RunShards } from '../worker/shards/run-shards.js';
 import { ShardClient } from '../worker/shards/shard-client.js';
-import { PartialSumsJob, RelayedEvaluationJob } from './relayed-jobs.js';
+import { RelayReporter } from './relay-reporter.js';
+import { PartialSumsJob, RelayedEvaluationJob, type RequestedSum } from './relayed-jobs.js';
 import type { RelayedRun } from './relayed-run.js';
 import { RelayedWeights } from './relayed-weights.js';
 import { RequestedRanges } from './requested-ranges.js';
@@ -54,9 +52,7 @@ export class RelayWork implements SessionWork {
   readonly #dispatcher: Dispatcher;
   readonly #frames = new OutgoingFrames();
   readonly #abandoned = new AbortController();
-  readonly #stopReporting: () => void;
-  /** IDs of the workers that the coordinator knows. */
-  readonly #reported = new Set<number>();
+  readonly #reporter: RelayReporter;
   readonly #weights: RelayedWeights;
   #current: Current | undefined;
 
@@ -87,8 +83,7 @@ export class RelayWork implements SessionWork {
     for (const worker of session.pool.workers) {
       if (worker.load.isBusy) worker.terminate('the relay has lost its connection to the coordinator meanwhile');
     }
-    for (const worker of session.pool.workers) this.#report(worker);
-    this.#stopReporting = this.#reportChanges(events);
+    this.#reporter = new RelayReporter(run, events, clock, (message) => this.#send(message), controls);
   }
 
   probe(fingerprint: string): void {
@@ -128,6 +123,7 @@ export class RelayWork implements SessionWork {
     if (this.#current !== undefined && this.#current.step !== step) this.#abandonJob();
     const weights = this.#weights.forTraining;
     if (weights?.step !== step) return;
+    this.#cancelBefore(step);
     const { scheduler, session } = this.#run;
     const owners = new Set(scheduler.owners);
     for (const worker of session.pool.workers) {
@@ -137,21 +133,40 @@ export class RelayWork implements SessionWork {
 
   compute(request: ComputeMessage): void {
     const weights = this.#assertWeights(request, this.#weights.forTraining);
-    const { layout, scheduler, welcome } = this.#run;
-    const { slices, encoding } = welcome.config;
+    const { layout, welcome, stepEvents } = this.#run;
+    const { slices } = welcome.config;
     const wrong = request.ranges.find((range) => !isAlignedRange(range, slices));
     if (wrong !== undefined) {
       throw new ProtocolError(
         `invalid slice range (${describeRange(wrong)}): not an aligned range in a run of ${slices} slices`,
       );
     }
-    const format = new PartialSumFormat(layout, encoding, weights.gradientScales !== undefined);
-    this.#request(request.step, 'gradient', request.ranges, (wanted, onAnswer) => {
-      return new PartialSumsJob(weights, layout, encoding, scheduler, wanted, (sum, phases) => {
-        this.#sendPartialSum(request.step, sum, phases, format);
-        onAnswer(sum.range);
+    this.#reporter.setTimed(request.timed === true);
+    const { step } = request;
+    const format = new PartialSumFormat(layout, weights.sumEncoding);
+    this.#request(step, 'gradient', request.ranges, (wanted, onAnswer) => {
+      return new PartialSumsJob(weights, this.#run, wanted, this.#clock, {
+        onSum: (sum) => {
+          this.#sendPartialSum(step, sum, format);
+          onAnswer(sum.range);
+        },
+        onAnswer: (worker, range) => this.#reporter.answered(worker, step, range),
+        publish: (event) => stepEvents.publish({ ...event, step }),
       });
     });
+  }
+
+  cancel(step: number): void {
+    if (this.#current?.step === step) this.#abandonJob();
+    this.#cancelBefore(step + 1);
+    this.#send({ type: 'cancelled', step });
+  }
+
+  /** Cancels what workers are still computing for earlier steps. */
+  #cancelBefore(step: number): void {
+    for (const worker of this.#run.session.pool.workers) {
+      if (worker.load.isBusyBefore(step)) worker.cancel(worker.load.weightsStep);
+    }
   }
 
   evaluate(request: EvaluateMessage): void {
@@ -171,7 +186,7 @@ export class RelayWork implements SessionWork {
 
   async abandon(): Promise<void> {
     this.#abandoned.abort();
-    this.#stopReporting();
+    this.#reporter.stop();
     this.#abandonJob();
     this.#run.shards.disconnected();
     await this.shards.abandon();
@@ -228,8 +243,8 @@ export class RelayWork implements SessionWork {
     this.#dispatcher.abandon(new ProtocolError('the coordinator no longer needs the answers'));
   }
 
-  #sendPartialSum(step: number, sum: PartialSum, phases: WorkerPhases, format: PartialSumFormat): void {
-    const { range, gradientSum, maxima, clippedCount, sampleCount, slices } = sum;
+  #sendPartialSum(step: number, sum: RequestedSum, format: PartialSumFormat): void {
+    const { range, gradientSum, maxima, clippedCount, sampleCount, slices, phases, contributions } = sum;
     const { statisticsSize } = this.#run.layout;
     const frame = this.#frames.take(format.payloadFloats(range.count), range.count);
     const payload = format.viewsOf(frame.payload, range.count);
@@ -241,34 +256,9 @@ export class RelayWork implements SessionWork {
     const reports = slices.map(({ lossSum, correctCount }) => ({ lossSum, correctCount }));
     const clipped = gradientSum instanceof Float32Array ? {} : { clippedCount };
     const counts = { sampleCount, slices: reports, ...clipped };
-    const message: WorkerMessage = { type: 'gradient', step, range, ...counts, phases };
+    const message: WorkerMessage = { type: 'gradient', step, range, ...counts, phases, contributions };
     this.#link.sendAndReturn(frame.seal(message), (memory) => this.#frames.giveBack(memory));
     this.#handlers.onProgress({ step, images: sampleCount, slices: range.count });
-  }
-
-  /** Tells the coordinator which workers join and leave. Rejoins without workers after the last one has left. */
-  #reportChanges(events: RunEventBus): () => void {
-    const { pool } = this.#run.session;
-    const report = ({ id }: { id: number }) => {
-      const worker = pool.get(id);
-      if (worker !== undefined) this.#report(worker);
-    };
-    const reportLeft = ({ id, reason }: { id: number; reason: string }) => {
-      // The workers of a run that the relay has left do not concern this coordinator.
-      if (!this.#reported.delete(id)) return;
-      this.#send({ type: 'relayed-worker-left', id, reason: reason.slice(0, 2000) });
-      // The coordinator may have sent requests before it learns that there is nobody to answer them. They end with the
-      // connection.
-      if (pool.size === 0) this.#controls.rejoin('no workers are connected to this relay');
-    };
-    events.on('worker-joined', report).on('engine-assigned', report).on('worker-lost', reportLeft);
-    return () => events.off('worker-joined', report).off('engine-assigned', report).off('worker-lost', reportLeft);
-  }
-
-  #report({ id, name, address, offers, engine }: WorkerConnection): void {
-    const fingerprint = engine?.fingerprint ?? null;
-    this.#reported.add(id);
-    this.#send({ type: 'relayed-worker', id, name, address, engines: [...offers], fingerprint });
   }
 
   #send(message: WorkerMessage): void {

@@ -1,7 +1,8 @@
 // A run that a relay has joined, as its workers see it: the port, the workers, and what is kept while the relay's own
 // connection is lost.
 import type { AccessPolicy } from '../coordinator/connections/access-policy.js';
-import type { RunEventBus } from '../coordinator/run/run-event-bus.js';
+import { StepTracker } from '../coordinator/monitoring/step-tracker.js';
+import { RunEventBus } from '../coordinator/run/run-event-bus.js';
 import { Replicator } from '../coordinator/scheduling/replicator.js';
 import { SliceScheduler } from '../coordinator/scheduling/slice-scheduler.js';
 import { ItemDurations } from '../coordinator/scheduling/straggler-watch.js';
@@ -9,7 +10,8 @@ import { CoordinatorSession } from '../coordinator/session.js';
 import type { Clock } from '../shared/clock.js';
 import { LockstepError, ProtocolError } from '../shared/errors.js';
 import type { ModelLayout } from '../shared/network/layout.js';
-import type { RelayRules, Welcome } from '../shared/protocol/messages.js';
+import type { Welcome } from '../shared/protocol/messages.js';
+import type { RelayRules } from '../shared/protocol/relay-messages.js';
 import type { JoinedRun } from '../worker/session.js';
 import { RelayShards } from './relay-shards.js';
 
@@ -22,6 +24,10 @@ export class RelayedRun {
   readonly scheduler: SliceScheduler;
   readonly replicator: Replicator;
   readonly evaluationDurations = new ItemDurations();
+  /** Which worker computes which slices now. */
+  readonly tracker: StepTracker;
+  /** Receives the events of the current step, for the tracker. */
+  readonly stepEvents = new RunEventBus();
   #end: (reason: LockstepError) => void = () => undefined;
   /** Settles when the port is closed. */
   #closed: Promise<void> = Promise.resolve();
@@ -36,6 +42,7 @@ export class RelayedRun {
     this.layout = spec.layout;
     this.rules = rules;
     this.shards = new RelayShards(shards);
+    this.tracker = new StepTracker(this.stepEvents, clock);
     const stepsPerRound = Math.min(config.localSteps, welcome.stepsPerEpoch);
     this.scheduler = new SliceScheduler(training, stepsPerRound * (config.batchSize / config.slices));
     this.replicator = new Replicator(training, rules.replicas);
@@ -49,7 +56,7 @@ export class RelayedRun {
       welcomePayload: [payload.slice()],
       relays: undefined,
     };
-    this.session = new CoordinatorSession(setup, access, events, clock, { kind: 'relay', id, stopGraceMs: 0 });
+    this.session = new CoordinatorSession(setup, access, events, clock, { kind: 'relay', id, stopGraceMs: () => 0 });
   }
 
   /** Opens the port. Throws `port-in-use` and `bad-address`. */

@@ -2,6 +2,7 @@
 // lacks the published weights of the round before, a message with all of them.
 import type { SharedFrame, StepWeights } from '../coordinator/connections/step-weights.js';
 import type { Encoding } from '../shared/encoding/encodings.js';
+import { sumEncodingOf } from '../shared/encoding/partial-sum.js';
 import { littleEndianBytes } from '../shared/network/layout-hash.js';
 import type { ModelLayout } from '../shared/network/layout.js';
 import { encodeFrame } from '../shared/protocol/frame.js';
@@ -44,7 +45,8 @@ export class RelayedWeights {
     this.#held.receiveOwn(step, payload);
     const own = this.#keep('own', message);
     const trainingKind = this.#encoding === 'float32' ? 'own' : 'published';
-    this.#evaluation = { step, trainingKind, gradientScales: undefined, frameFor: () => own };
+    const sumEncoding = sumEncodingOf(this.#encoding, undefined);
+    this.#evaluation = { step, trainingKind, sumEncoding, gradientScales: undefined, frameFor: () => own };
   }
 
   /** Receives published weights. Throws ProtocolError like receiveOwn. */
@@ -70,7 +72,8 @@ export class RelayedWeights {
   #train(step: number, frameOfPublished: (heldStep: number) => SharedFrame): void {
     const { gradientScales } = this.#held.forTraining!;
     const frameFor: StepWeights['frameFor'] = (_kind, heldStep) => frameOfPublished(heldStep);
-    this.#training = { step, trainingKind: 'published', gradientScales, frameFor };
+    const sumEncoding = sumEncodingOf(this.#encoding, gradientScales);
+    this.#training = { step, trainingKind: 'published', sumEncoding, gradientScales, frameFor };
   }
 
   #encodeWhole(step: number): Uint8Array {

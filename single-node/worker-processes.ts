@@ -18,7 +18,7 @@ import { superviseWorker } from './worker-supervisor.js';
 /** Number of stderr lines to keep per process. */
 const maxErrorLines = 20;
 /** Worker processes that have not exited this long after the end of the run are killed. */
-const exitTimeoutMs = 5_000;
+export const exitTimeoutMs = 5_000;
 
 export interface WorkerPlan {
   name: string;

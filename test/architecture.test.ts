@@ -32,6 +32,7 @@ describe('the list of sources', () => {
     expect(read.size).toBeGreaterThan(200);
     expect(read.get('coordinator/scheduling/assignment.ts')?.imports).toEqual([
       { target: 'shared/reduction/slices.ts', kind: 'value' },
+      { target: 'coordinator/scheduling/finish-order.ts', kind: 'value' },
     ]);
     expect(read.get('shared/protocol/heartbeats/monitor.ts')?.imports).toContainEqual({
       target: 'shared/clock.ts',

@@ -4,7 +4,7 @@ import { recordFormatOf } from '../shared/dataset/record-format.js';
 import { isDeviceLost, ProtocolError } from '../shared/errors.js';
 import { collectYoungGeneration } from '../shared/gc.js';
 import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
-import { PartialSumFormat } from '../shared/encoding/partial-sum.js';
+import { PartialSumFormat, sumEncodingOf } from '../shared/encoding/partial-sum.js';
 import { loadUpdateModule } from '../shared/optimizer/load-update-module.js';
 import { encodeFrame } from '../shared/protocol/frame.js';
 import { ownMemoryOf } from '../shared/protocol/own-memory.js';
@@ -21,7 +21,7 @@ import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduct
 import type { WorkerProgress } from '../shared/worker/events.js';
 import { failureOf } from './connection/failure-report.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
-import { LocalSteps } from './computation/local-steps.js';
+import { AbandonedRound, LocalSteps } from './computation/local-steps.js';
 import { SliceComputer } from './computation/slice-computer.js';
 import { SliceImages, type ReadShard } from './computation/slice-images.js';
 import type { CoordinatorLink } from './connection/coordinator-link.js';
@@ -178,6 +178,12 @@ export class RunWork implements SessionWork {
     }
   }
 
+  /** Drops the requests for a step, which others have answered, and says so when the current one has ended. */
+  cancel(step: number): void {
+    this.#queue?.dropBefore(step + 1);
+    this.#enqueue(step + 1, () => Promise.resolve(this.#send({ type: 'cancelled', step })));
+  }
+
   evaluate(request: EvaluateMessage): void {
     const weights = this.#assertWeights(request, this.#weights.forEvaluation);
     this.#enqueue(request.step, async ({ model }) => {
@@ -225,15 +231,15 @@ export class RunWork implements SessionWork {
 
   async #createLocalSteps(model: EngineModel, images: SliceImages): Promise<LocalSteps | undefined> {
     if (this.#run.config.localSteps === 1) return undefined;
-    const { signal } = this.#abandoned;
-    return new LocalSteps(this.#run, this.#spec.layout, model, images, signal, await loadUpdateModule());
+    const isNeeded = (step: number) => !this.#abandoned.signal.aborted && this.#queue!.isNeeded(step);
+    return new LocalSteps(this.#run, this.#spec.layout, model, images, isNeeded, await loadUpdateModule());
   }
 
-  /** Reports a failure, unless the work has been abandoned, which makes measurements and local steps fail. */
+  /** Reports a failure, unless nobody needs the work anymore, which makes measurements and local steps fail. */
   #failed(error: unknown): void {
     // The models of a lost device cannot be used anymore; the engine creates others on its next device.
     if (isDeviceLost(error)) this.#engines.devices.dispose();
-    if (!this.#abandoned.signal.aborted) this.#handlers.onFailure(error);
+    if (!this.#abandoned.signal.aborted && !(error instanceof AbandonedRound)) this.#handlers.onFailure(error);
   }
 
   #assertWeights({ type, step }: ComputeMessage | EvaluateMessage, held: Weights | undefined): Weights {
@@ -270,7 +276,7 @@ export class RunWork implements SessionWork {
   ) {
     const { step, ranges, timed } = request;
     const startedMs = machineMs();
-    const format = new PartialSumFormat(this.#spec.layout, this.#run.config.encoding, scales !== undefined);
+    const format = new PartialSumFormat(this.#spec.layout, sumEncodingOf(this.#run.config.encoding, scales));
     const frame = this.#frames.take(format.payloadFloats(range.count), range.count);
     const payload = format.viewsOf(frame.payload, range.count);
     const { times, ...sums } = await (scales === undefined

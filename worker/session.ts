@@ -38,6 +38,8 @@ export interface SessionWork {
   receivePublished(message: PublishedWeightsMessage, payload: Uint8Array, frame: Uint8Array): void;
   receiveDifference(message: WeightsDifferenceMessage, payload: Uint8Array, frame: Uint8Array): void;
   compute(request: ComputeMessage): void;
+  /** The coordinator no longer needs the answers to a step. */
+  cancel(step: number): void;
   evaluate(request: EvaluateMessage): void;
   /** Called when the connection has closed. Resolves when all work has ended. */
   abandon(): Promise<void>;
@@ -201,6 +203,8 @@ export class WorkerSession {
         return work.receiveDifference(message, payload, bytes);
       case 'compute':
         return work.compute(message);
+      case 'cancel':
+        return work.cancel(message.step);
       case 'evaluate':
         return work.evaluate(message);
       case 'shard-chunk':

@@ -39,7 +39,7 @@ export class WorkQueue<Device> {
     // The previous job may have blocked this thread: first handle the messages that arrived in the meantime.
     await host.yieldToEvents();
     this.#waiting--;
-    if (this.#isClosed || step < this.#firstStep) return;
+    if (!this.isNeeded(step)) return;
     try {
       await job(await this.#device);
     } catch (error) {
@@ -47,9 +47,14 @@ export class WorkQueue<Device> {
     }
   }
 
+  /** Whether jobs for a step are still run. */
+  isNeeded(step: number): boolean {
+    return !this.#isClosed && step >= this.#firstStep;
+  }
+
   /** Drops waiting jobs for earlier steps. */
   dropBefore(step: number): void {
-    this.#firstStep = step;
+    this.#firstStep = Math.max(this.#firstStep, step);
   }
 
   /** Drops all waiting jobs. Resolves when the current job has ended. */

@@ -8,7 +8,7 @@ import { formatTable } from './table.js';
 const sliceCounts = [1, 2, 4] as const;
 const megabitsPerSecond = [10, 100, 1000] as const;
 
-/** The exchange between the coordinator and one worker in a step. */
+/** The exchange between the coordinator and one worker in a step or, with local steps, a step's share of a round. */
 export interface ExchangeSummary {
   encoding: Encoding;
   /** Bytes of the weights. */
@@ -19,24 +19,29 @@ export interface ExchangeSummary {
   transferMs: readonly { megabitsPerSecond: number; ms: number }[];
 }
 
-export function summarizeExchange(layout: GradientLayout): ExchangeSummary[] {
+/** @param localSteps number of steps between two exchanges */
+export function summarizeExchange(layout: GradientLayout, localSteps: number): ExchangeSummary[] {
   return encodings.map((encoding) => {
-    const weights = weightsBytes(layout, encoding);
-    const bits = 8 * (weights + gradientBytes(layout, encoding, 1));
+    const weights = weightsBytes(layout, encoding) / localSteps;
+    const gradient = (slices: number) => gradientBytes(layout, encoding, slices) / localSteps;
+    const bits = 8 * (weights + gradient(1));
     return {
       encoding,
       weightsBytes: weights,
-      gradientBytes: sliceCounts.map((slices) => ({ slices, bytes: gradientBytes(layout, encoding, slices) })),
+      gradientBytes: sliceCounts.map((slices) => ({ slices, bytes: gradient(slices) })),
       transferMs: megabitsPerSecond.map((speed) => ({ megabitsPerSecond: speed, ms: bits / (1000 * speed) })),
     };
   });
 }
 
 /** Returns a table with a column per encoding. */
-export function describeExchange(summaries: readonly ExchangeSummary[]): string[] {
+export function describeExchange(summaries: readonly ExchangeSummary[], localSteps: number): string[] {
   const row = (name: string, cell: (summary: ExchangeSummary) => string) => [name, ...summaries.map(cell)];
   return formatTable([
-    row('Per step and worker', ({ encoding }) => encoding),
+    row(
+      localSteps === 1 ? 'Per step and worker' : `Per step and worker, with one exchange in ${localSteps} steps`,
+      ({ encoding }) => encoding,
+    ),
     row('weights', (summary) => formatBytes(summary.weightsBytes)),
     ...sliceCounts.map((slices, index) =>
       row(`gradient of ${slices === 1 ? '1 slice' : `${slices} slices`}`, (summary) =>

@@ -28,18 +28,22 @@ export function configure(command: Command): void {
     .option('--json', 'print JSON');
   addConfigOptions(command).action(
     async (location: string | undefined, { json, ...options }: Record<string, unknown>) => {
-      const layout = await layoutFor(location, options);
+      const { layout, localSteps } = await networkFor(location, options);
       const model = summarizeModel(layout);
-      const exchange = summarizeExchange(layout);
+      const exchange = summarizeExchange(layout, localSteps);
       const text = json
         ? [JSON.stringify({ ...model, exchange }, null, 2)]
-        : [...describeSummary(model), '', ...describeExchange(exchange)];
+        : [...describeSummary(model), '', ...describeExchange(exchange, localSteps)];
       printLines(command, text);
     },
   );
 }
 
-async function layoutFor(location: string | undefined, options: Record<string, unknown>): Promise<ModelLayout> {
+/** Returns the network, and how many steps a run with these options makes between two exchanges. */
+async function networkFor(
+  location: string | undefined,
+  options: Record<string, unknown>,
+): Promise<{ layout: ModelLayout; localSteps: number }> {
   const input = await readConfig(options);
   if (location === undefined) {
     const config = resolveConfig(input);
@@ -47,10 +51,13 @@ async function layoutFor(location: string | undefined, options: Record<string, u
       config.data === null
         ? cifar10Description
         : (await resolveDataset(config.data, readOptionsOf(config, {}))).description;
-    return layoutNetwork(graphOf(config), recordFormatOf(dataset));
+    return { layout: layoutNetwork(graphOf(config), recordFormatOf(dataset)), localSteps: config.localSteps };
   }
   const flags = Object.keys(input).map((key) => `--${kebabCase(key)}`);
-  if (flags.length === 0) return (await loadCheckpoint(location)).layout;
+  if (flags.length === 0) {
+    const { layout, config } = await loadCheckpoint(location);
+    return { layout, localSteps: config.localSteps };
+  }
   throw new LockstepError(
     'bad-option',
     `${location} is given together with ${flags.join(', ')}: a checkpoint has its own configuration, so omit either CHECKPOINT or the options`,

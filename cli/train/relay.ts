@@ -7,10 +7,11 @@ import { LockstepError } from '../../shared/errors.js';
 import { checkUrl, defaultReconnectTimeoutMs } from '../../worker/main.js';
 import { addRelayAccessOptions, readRelayTokens } from '../options/access-options.js';
 import { portOption, wholeNumberOption } from '../options/number-options.js';
-import { formatCount, formatDuration } from '../output/format.js';
+import { formatCount } from '../output/format.js';
 import { noOutput, RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { inexactLine, joinedLine, lostLine } from '../output/progress.js';
 import { interruptedBy, onStopSignals } from '../process/stop-signals.js';
+import { showConnection } from './connection-output.js';
 import { describeListening } from './worker-command.js';
 
 interface RelayOptionValues extends ServerTlsFiles {
@@ -83,17 +84,7 @@ async function runRelay(
 }
 
 function showEvents({ events, workerEvents }: Relay, printer: RateLimitedPrinter): void {
-  events.on('joined', ({ workerId, network, sliceCount, batchSize }) =>
-    printer.line(
-      `joined as relay ${workerId}: ${network}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
-    ),
-  );
-  events.on('cacheFailed', ({ message }) =>
-    printer.line(`${message}; shards that are not cached will be downloaded from the coordinator`),
-  );
-  events.on('reconnecting', ({ reason, delayMs }) =>
-    printer.line(`not connected (${reason}); retrying ${delayMs < 1000 ? 'now' : `in ${formatDuration(delayMs)}`}`),
-  );
+  showConnection(events, 'relay', printer);
   workerEvents.on('worker-joined', (event) => printer.line(joinedLine(event)));
   workerEvents.on('worker-lost', (event) => printer.line(lostLine(event)));
   workerEvents.on('inexact', (event) => printer.line(inexactLine(event)));

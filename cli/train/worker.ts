@@ -1,53 +1,19 @@
 // lockstep worker: runs one worker in this process, or supervises a process for each worker.
 import { availableParallelism, hostname } from 'node:os';
 import { Option, type Command } from 'commander';
-import type { ClientTlsFiles } from '../../shared/protocol/client-tls.js';
-import { systemClock } from '../../shared/clock.js';
 import { LockstepError, messageOf } from '../../shared/errors.js';
-import { lockstepVersion } from '../../shared/version.js';
 import { checkUrl, defaultReconnectTimeoutMs, startWorker, type Worker } from '../../worker/main.js';
-import { engineArguments, type EngineChoice } from '../../worker/worker-arguments.js';
-import { superviseWorker } from '../../single-node/worker-supervisor.js';
-import {
-  describeWorkerExit,
-  describeExit,
-  planWorkers,
-  startWorkerProcess,
-  exitReason,
-  noWorkersReason,
-  type WorkerPlan,
-} from '../../single-node/worker-processes.js';
+import { planWorkers, noWorkersReason, type WorkerPlan } from '../../single-node/worker-processes.js';
 import { wholeNumberOption, workersOption } from '../options/number-options.js';
-import {
-  addEngineOptions,
-  engineOption,
-  gpusOption,
-  readEngineOptions,
-  type EngineOptionValues,
-} from '../options/engine-options.js';
+import { addEngineOptions, engineOption, gpusOption, readEngineOptions } from '../options/engine-options.js';
 import { exitWithParent, isSupervised } from '../process/own-process.js';
-import { formatCount, formatDuration } from '../output/format.js';
+import { formatCount } from '../output/format.js';
 import { withFlags } from '../output/flag-names.js';
-import { noOutput, RateLimitedPrinter, standardOutput, writeJsonLine } from '../output/printer.js';
+import { noOutput, RateLimitedPrinter, standardOutput } from '../output/printer.js';
 import { interruptedBy, onStopSignals } from '../process/stop-signals.js';
 import { addClientAccessOptions, readClientToken } from '../options/access-options.js';
-
-interface WorkerOptionValues extends EngineOptionValues, ClientTlsFiles {
-  name?: string;
-  workers?: number;
-  gpus?: string;
-  cache?: string | false;
-  reconnectTimeout: number;
-  quiet?: true;
-  json?: true;
-}
-
-interface WorkerCommand {
-  url: string;
-  engine: EngineChoice;
-  token: string | undefined;
-  options: WorkerOptionValues;
-}
+import { showConnection, writeEvents } from './connection-output.js';
+import { superviseWorkers, type WorkerCommand, type WorkerOptionValues } from './supervised-workers.js';
 
 export function configure(command: Command): void {
   command
@@ -95,13 +61,17 @@ async function runWorkers(command: WorkerCommand): Promise<void> {
   }
   const { engine } = command.engine;
   const plans = await planWorkers({ engine, gpus, workers, defaultWorkers: 1, namePrefix: `${name ?? hostname()}-` });
-  if (plans.length > 1) return runInProcesses(command, plans);
+  if (plans.length > 1) {
+    // Only this case needs the modules of a relay.
+    const { runBehindRelay } = await import('./host-workers.js');
+    return runBehindRelay(command, plans, printerFor(command));
+  }
   const [first] = plans;
   const isOnGpu = 'CUDA_VISIBLE_DEVICES' in first.environment;
   if (workers === undefined && !isOnGpu) suggestMoreWorkers(command);
   const plan = { ...first, name: name ?? (isOnGpu ? first.name : `${hostname()}-${process.pid}`) };
   // Some environment variables are read only when a process starts.
-  if (Object.keys(plan.environment).length > 0) return runInProcesses(command, [plan]);
+  if (Object.keys(plan.environment).length > 0) return runInProcess(command, plan);
   return runHere({ ...command, options: { ...command.options, name: plan.name } });
 }
 
@@ -131,7 +101,7 @@ async function runHere(command: WorkerCommand): Promise<void> {
   });
   const printer = printerFor(command);
   showEvents(worker, url, printer);
-  const writeEvent = options.json ? eventWriter(worker, url) : () => undefined;
+  const writeEvent = options.json ? writeWorkerEvents(worker, url) : () => undefined;
   const ignoreSignals = onStopSignals((signal) => worker.stop(interruptedBy(signal).message));
   const summary = await worker.done.catch((error: unknown) => {
     const code = error instanceof LockstepError ? error.code : 'unknown';
@@ -152,17 +122,7 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
   events.on('measuring', ({ engines: names }) => printer.line(`measuring ${names.join(', ')}`));
   events.on('measurementFailed', ({ message }) => printer.line(message));
   events.on('engine', ({ fingerprint }) => printer.line(`the run uses ${fingerprint}`));
-  events.on('joined', ({ workerId, network, sliceCount, batchSize }) =>
-    printer.line(
-      `joined as worker ${workerId}: ${network}, batches of ${batchSize} in ${formatCount(sliceCount, 'slice')}`,
-    ),
-  );
-  events.on('cacheFailed', ({ message }) =>
-    printer.line(`${message}; shards that are not cached will be downloaded from the coordinator`),
-  );
-  events.on('reconnecting', ({ reason, delayMs }) =>
-    printer.line(`not connected (${reason}); retrying ${delayMs < 1000 ? 'now' : `in ${formatDuration(delayMs)}`}`),
-  );
+  showConnection(events, 'worker', printer);
   let images = 0;
   events.on('progress', (progress) => {
     images += progress.images;
@@ -170,84 +130,27 @@ function showEvents(worker: Worker, url: string, printer: RateLimitedPrinter): v
   });
 }
 
-/** Writes the worker's events as JSON lines. @returns a function that writes further events */
-function eventWriter({ events, name, engines }: Worker, url: string) {
-  const writeEvent = (type: string, event: object) =>
-    writeJsonLine(standardOutput, { type, time: new Date().toISOString(), worker: name, ...event });
-  writeEvent('start', { lockstepVersion, url, engines });
+function writeWorkerEvents({ name, events, engines }: Worker, url: string): (type: string, event: object) => void {
+  const writeEvent = writeEvents({ name, events }, { url, engines });
   events.on('measuring', (event) => writeEvent('measuring', event));
   events.on('measurementFailed', (event) => writeEvent('measurement-failed', event));
   events.on('engine', (event) => writeEvent('engine', event));
-  events.on('joined', (event) => writeEvent('joined', event));
-  events.on('cacheFailed', (event) => writeEvent('cache-failed', event));
-  events.on('reconnecting', (event) => writeEvent('reconnecting', event));
   return writeEvent;
 }
 
-/**
- * Runs each worker in a separate process, because TensorFlow can use only one device per process. When a worker fails,
- * the others continue. Each line of output is prefixed with the worker's name, unless there is only one worker.
- */
-async function runInProcesses(command: WorkerCommand, plans: readonly WorkerPlan[]): Promise<void> {
-  const { token, options } = command;
-  const printer = printerFor(command);
-  const isSingle = plans.length === 1;
-  const startOptions = {
-    args: workerArguments(command),
-    // Passed in the environment, because every user of the machine can read the arguments of a process.
-    ...(token === undefined ? {} : { environment: { LOCKSTEP_TOKEN: token } }),
-  };
-  const printLine = (plan: WorkerPlan) => (line: string) =>
-    options.json ? standardOutput.write(`${line}\n`) : printer.line(`${plan.name}: ${line}`);
-  const workers = plans.map((plan) =>
-    superviseWorker(
-      () => startWorkerProcess(plan, { ...startOptions, output: isSingle ? 'inherit' : printLine(plan) }),
-      systemClock,
-      (worker, next) => {
-        // If the only worker is not restarted, the error thrown at the end explains why.
-        if (worker.child.exitCode === 0 || (isSingle && next === '')) return;
-        printer.warning(
-          describeWorkerExit({ name: plan.name, how: describeExit(worker), why: exitReason(worker), next }),
-        );
-      },
-    ),
-  );
+/** Runs the only worker in a process of its own, because its device is chosen when the process starts. */
+async function runInProcess(command: WorkerCommand, plan: WorkerPlan): Promise<void> {
+  const worker = superviseWorkers(() => command, [plan], printerFor(command));
   let receivedSignal: NodeJS.Signals | undefined;
-  const signalAll = (signal: NodeJS.Signals) => {
-    for (const { process: worker, release } of workers) {
-      release();
-      worker.child.kill(signal);
-    }
-  };
   const ignoreSignals = onStopSignals(
     (signal) => {
       receivedSignal = signal;
-      signalAll(signal);
+      worker.signal(signal);
     },
-    () => signalAll('SIGKILL'),
+    () => worker.signal('SIGKILL'),
   );
-  await Promise.all(workers.map(({ ended }) => ended));
+  await worker.ended;
   ignoreSignals();
-  const processes = workers.map(({ process: last }) => last);
   if (receivedSignal !== undefined) throw interruptedBy(receivedSignal);
-  if (processes.every(({ child }) => child.exitCode !== 0)) throw noWorkersReason(processes);
-}
-
-/** Returns the command-line arguments of a worker process, except for its name. */
-function workerArguments({ url, engine, options }: WorkerCommand): string[] {
-  const { tlsCa, tlsCert, tlsKey, cache, reconnectTimeout, quiet, json } = options;
-  const flags = {
-    '--tls-ca': tlsCa,
-    '--tls-cert': tlsCert,
-    '--tls-key': tlsKey,
-    '--cache': cache === false ? undefined : cache,
-    '--reconnect-timeout': String(reconnectTimeout),
-  };
-  const switches = { '--no-cache': cache === false, '--quiet': quiet, '--json': json };
-  return [
-    url,
-    ...engineArguments(engine),
-    ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [flag, value])),
-    ...Object.entries(switches).flatMap(([flag, isGiven]) => (isGiven ? [flag] : [])),
-  ];
+  if (worker.processes.every(({ child }) => child.exitCode !== 0)) throw noWorkersReason(worker.processes);
 }

@@ -3,14 +3,14 @@ import type { Command } from 'commander';
 import type { RunStatus, WorkerStatus } from '../../shared/monitoring/run-status.js';
 import { visible } from '../../shared/visible-text.js';
 import { addStatusCommand } from '../client/status-command.js';
-import { formatPercent } from '../output/format.js';
+import { formatBytes, formatPercent } from '../output/format.js';
 import { formatTable } from '../output/table.js';
 
 export function configure(command: Command): void {
   addStatusCommand(
     command.description(
-      'List the workers of a running coordinator, with their speed and how they spend their time. Workers behind a relay are ' +
-        'indented below it.',
+      'List the workers of a running coordinator, with their speed, the bytes per second to and from each, and how they spend ' +
+        'their time. Workers behind a relay are indented below it.',
     ),
     describeWorkers,
   );
@@ -27,11 +27,9 @@ const columns: readonly { title: string; of: (worker: WorkerStatus) => string; i
   { title: 'device', of: ({ device }) => device },
   { title: 'slices', of: ({ slices }) => slices.join(',') || '-' },
   { title: 'shards', of: ({ shards }) => shards.join(',') || '-' },
-  {
-    title: 'images/s',
-    of: ({ imagesPerSecond, relay }) => (relay === null ? imagesPerSecond.toFixed(0) : '-'),
-    isNumber: true,
-  },
+  { title: 'images/s', of: ({ imagesPerSecond }) => imagesPerSecond.toFixed(0), isNumber: true },
+  { title: 'down', of: ({ sentBytesPerSecond }) => `${formatBytes(sentBytesPerSecond)}/s`, isNumber: true },
+  { title: 'up', of: ({ receivedBytesPerSecond }) => `${formatBytes(receivedBytesPerSecond)}/s`, isNumber: true },
   { title: 'compute', of: share('compute'), isNumber: true },
   { title: 'network', of: share('network'), isNumber: true },
   { title: 'waiting', of: share('waiting'), isNumber: true },

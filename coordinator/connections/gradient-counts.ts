@@ -20,3 +20,17 @@ export function assertGradientCounts({ range, sampleCount, slices }: GradientMes
   const claim = `${slices[wrong].correctCount} of ${imagesPerSlice} images correct`;
   throw new ProtocolError(`a worker reports ${claim} in slice ${range.first + wrong}`);
 }
+
+/**
+ * Throws ProtocolError unless contributions come from a relay, at most one per slice, and add up to the gradient.
+ */
+export function assertContributions({ range, sampleCount, contributions }: GradientMessage, isRelay: boolean): void {
+  if (contributions === undefined) return;
+  if (!isRelay) throw new ProtocolError('a worker that is not a relay reports contributions of others');
+  const images = contributions.reduce((sum, contribution) => sum + contribution.images, 0);
+  if (contributions.length <= range.count && images === sampleCount) return;
+  throw new ProtocolError(
+    `a relay reports ${contributions.length} contributions of ${images} images in all to ${describeRange(range)}, which ` +
+      `has ${sampleCount}`,
+  );
+}

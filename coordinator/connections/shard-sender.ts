@@ -35,8 +35,9 @@ export class ShardSender {
     this.#handlers = handlers;
   }
 
-  holds(sha256: string): boolean {
-    return this.#held.has(sha256);
+  /** Hashes of the shards that the worker holds, or will request. */
+  get held(): ReadonlySet<string> {
+    return this.#held;
   }
 
   /**

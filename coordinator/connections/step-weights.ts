@@ -1,4 +1,5 @@
 // The weights of one step as encoded messages, which the sockets of all workers share.
+import { sumEncodingOf, type SumEncoding } from '../../shared/encoding/partial-sum.js';
 import { littleEndianBytes } from '../../shared/network/layout-hash.js';
 import { encodeFrameIn } from '../../shared/protocol/frame.js';
 import type { CoordinatorMessage } from '../../shared/protocol/messages.js';
@@ -24,6 +25,8 @@ export interface StepWeights {
   readonly step: number;
   /** Kind of weights that gradients are computed with. Evaluations always use the coordinator's own weights. */
   readonly trainingKind: WeightsKind;
+  /** How the step's partial sums travel. */
+  readonly sumEncoding: SumEncoding;
   /** Scales of the step's gradients; undefined if they travel in float32. */
   readonly gradientScales: Float32Array | undefined;
   /**
@@ -56,7 +59,9 @@ export class WeightsEncoder {
     const gradientScales = published?.gradientScales;
     const scales = gradientScales === undefined ? [] : [littleEndianBytes(gradientScales)];
     const own = once(() => this.#frame({ type: 'weights', step }, littleEndianBytes(weights), statistics));
-    if (published === undefined) return { step, trainingKind: 'own', gradientScales, frameFor: own };
+    if (published === undefined) {
+      return { step, trainingKind: 'own', sumEncoding: 'float32', gradientScales, frameFor: own };
+    }
     const whole = once(() => {
       const gradientEncoding = gradientScales === undefined ? 'float32' : 'int8';
       const header = { type: 'published-weights', step, gradientEncoding } as const;
@@ -80,6 +85,7 @@ export class WeightsEncoder {
     return {
       step,
       trainingKind: 'published',
+      sumEncoding: sumEncodingOf('int8', gradientScales),
       gradientScales,
       frameFor(kind, heldStep) {
         if (kind === 'own') return own();

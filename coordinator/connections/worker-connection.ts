@@ -1,7 +1,6 @@
 // The connection of one admitted worker: sends messages, receives and parses messages, monitors heartbeats, and closes
 // the connection. Answers shard requests itself; passes everything else to the handlers.
 import type { RawData, WebSocket } from 'ws';
-import type { Clock } from '../../shared/clock.js';
 import { messageOf, ProtocolError } from '../../shared/errors.js';
 import { closeCodes } from '../../shared/protocol/close-codes.js';
 import { describeOffers, type EngineIdentity } from '../../shared/protocol/engine-identity.js';
@@ -10,22 +9,20 @@ import { HeartbeatExchange } from '../../shared/protocol/heartbeats/exchange.js'
 import {
   parseWorkerMessage,
   type CoordinatorMessage,
-  type EvaluationMessage,
   type FailureMessage,
   type GradientMessage,
+  type HeartbeatReplyMessage,
   type RefusalCode,
-  type RelayedWorkerLeftMessage,
-  type RelayedWorkerMessage,
   type Shard,
-  type TimingMessage,
 } from '../../shared/protocol/messages.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
+import { Traffic } from '../scheduling/traffic.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
 import { WorkerEngines } from './engines/worker-engines.js';
-import { assertGradientCounts } from './gradient-counts.js';
+import { assertContributions, assertGradientCounts } from './gradient-counts.js';
+import type { ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
 import type { JoiningWorker } from './handshake.js';
-import type { Records } from '../../shared/dataset/records.js';
-import { RelayedWorkers, type RelayedHandlers } from './relayed-workers.js';
+import { RelayedWorkers, type RelayedMessage } from './relays/relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
 import type { StepWeights, WeightsKind } from './step-weights.js';
 
@@ -36,41 +33,6 @@ import type { StepWeights, WeightsKind } from './step-weights.js';
 const maxUnreadBytes = 64 * 1024 * 1024;
 /** Time after which a connection that the worker has not closed is terminated. */
 const closeTimeoutMs = 3_000;
-
-/** A worker's answer to an assignment. */
-export type AnswerMessage = GradientMessage | EvaluationMessage;
-
-/** Settings shared by all connections of a run. */
-export interface ConnectionSettings {
-  /** Records of each shard, by the shard's hash. */
-  shardRecords: ReadonlyMap<string, Records>;
-  /** Returns the number of images of each slice in the round that starts with a step. */
-  imagesPerSlice: (step: number) => number;
-  heartbeatIntervalMs: number;
-  heartbeatTimeoutMs: number;
-  clock: Clock;
-}
-
-export interface ConnectionHandlers extends RelayedHandlers {
-  /** Called for each answer. If it throws ProtocolError, the worker is disconnected. */
-  onAnswer: (message: AnswerMessage, payload: Uint8Array) => void;
-  /** Called when the worker has answered the last probe. */
-  onProbed: () => void;
-  /** Called with the speeds of the worker's engines in images per second, by fingerprint. */
-  onMeasured: (speeds: ReadonlyMap<string, number>) => void;
-  onTiming: (worker: WorkerConnection, message: TimingMessage) => void;
-  /**
-   * Called with a clock sample: the worker's clock showed `repliedMs` at some moment between `sentMs` and `returnedMs`
-   * on the coordinator's clock.
-   */
-  onClockSample: (worker: WorkerConnection, sample: { sentMs: number; repliedMs: number; returnedMs: number }) => void;
-  /** Called when the worker has received a shard. */
-  onShardHeld: () => void;
-  /** Called with each message after it has been handled. */
-  onHandled: (message: Buffer) => void;
-  /** Called once, when the connection has closed and nothing more will arrive. */
-  onClosed: (reason: string) => void;
-}
 
 export class WorkerConnection implements WorkerView {
   readonly id: number;
@@ -89,10 +51,12 @@ export class WorkerConnection implements WorkerView {
   isTimed = false;
   /** Step of the weights of each kind that were last sent to the worker; -1 if none have been sent. */
   readonly #weightsSteps = { own: -1, published: -1 };
-  #bytesSent = 0;
   #longestFrameBytes = 0;
-  #bytesReceived = 0;
+  readonly #traffic = new Traffic();
+  #isSamplingClock = false;
   #engine: EngineIdentity | undefined;
+  /** Last step whose answers were cancelled; -1 if there is none. */
+  #cancelledStep = -1;
   /** Why the worker's engine cannot compute the network, if it has said so. */
   networkProblem: string | undefined;
   #closeReason: string | undefined;
@@ -117,7 +81,7 @@ export class WorkerConnection implements WorkerView {
     this.name = hello.name;
     this.address = address;
     this.linkId = holder?.link?.id;
-    this.relayed = hello.relay === true ? new RelayedWorkers(nextId) : undefined;
+    this.relayed = hello.relay !== undefined ? new RelayedWorkers(nextId) : undefined;
     this.engines = new WorkerEngines(hello.engines);
     this.#socket = socket;
     this.#settings = settings;
@@ -129,11 +93,13 @@ export class WorkerConnection implements WorkerView {
     });
     this.#heartbeats = new HeartbeatExchange(
       {
-        send: (frame) => this.#sendFrame(frame),
+        send: (frame) => {
+          this.#traffic.sample(clock.now());
+          this.#sendFrame(frame);
+        },
         queuedBytes: () => socket.bufferedAmount,
         onSilent: (timeoutMs) => this.terminate(`silent for more than ${timeoutMs / 1000} s`),
-        onReply: ({ sentMs, repliedMs }) =>
-          handlers.onClockSample(this, { sentMs, repliedMs, returnedMs: clock.now() }),
+        onReply: (reply) => this.#replied(reply),
       },
       clock,
     );
@@ -176,11 +142,16 @@ export class WorkerConnection implements WorkerView {
   }
 
   get bytesSent(): number {
-    return this.#bytesSent;
+    return this.#traffic.bytesSent;
   }
 
   get bytesReceived(): number {
-    return this.#bytesReceived;
+    return this.#traffic.bytesReceived;
+  }
+
+  /** Bytes sent to and received from the worker per second, over the last seconds. */
+  get bytesPerSecond(): { sent: number; received: number } {
+    return this.#traffic.perSecond(this.#settings.clock.now());
   }
 
   /** Milliseconds since the last bytes arrived. */
@@ -188,8 +159,8 @@ export class WorkerConnection implements WorkerView {
     return this.#heartbeats.silentMs;
   }
 
-  holds(sha256: string): boolean {
-    return this.#shards.holds(sha256);
+  get heldShards(): ReadonlySet<string> {
+    return this.#shards.held;
   }
 
   send(message: CoordinatorMessage, ...payload: Uint8Array[]): void {
@@ -240,13 +211,21 @@ export class WorkerConnection implements WorkerView {
     if (!this.load.isBusy) this.#sendWeights(weights, weights.trainingKind);
   }
 
+  /** Tells the worker that its answers to a step are no longer needed, unless it has been told. */
+  cancel(step: number): void {
+    if (this.#cancelledStep >= step) return;
+    this.#cancelledStep = step;
+    this.send({ type: 'cancel', step });
+  }
+
   /** Asks the worker to fetch a shard when it has nothing else to do. */
   prefetch(sha256: string): void {
     this.send({ type: 'prefetch', sha256 });
   }
 
-  /** Requests the time on the worker's clock. */
+  /** Requests the time on the worker's clock, which is passed to `onClockSample`. */
   sampleClock(): void {
+    this.#isSamplingClock = true;
     this.#heartbeats.sendHeartbeat();
   }
 
@@ -294,8 +273,15 @@ export class WorkerConnection implements WorkerView {
     this.#sendFrame(frame.message, () => frame.pendingSends--);
   }
 
+  #replied({ sentMs, repliedMs }: HeartbeatReplyMessage): void {
+    // Every heartbeat is answered, but only timelines need the time.
+    if (!this.#isSamplingClock) return;
+    this.#isSamplingClock = false;
+    this.#handlers.onClockSample(this, { sentMs, repliedMs, returnedMs: this.#settings.clock.now() });
+  }
+
   #sendFrame(frame: Uint8Array, onSent?: (error?: Error) => void): void {
-    this.#bytesSent += frame.length;
+    this.#traffic.sent(frame.length);
     this.#longestFrameBytes = Math.max(this.#longestFrameBytes, frame.length);
     this.#socket.send(frame, onSent);
   }
@@ -321,7 +307,7 @@ export class WorkerConnection implements WorkerView {
   }
 
   #handle(bytes: Buffer): void {
-    this.#bytesReceived += bytes.length;
+    this.#traffic.received(bytes.length);
     if (this.#heartbeats.receive(bytes)) return this.#checkUnread();
     const { header, payload } = decodeFrame(bytes);
     const message = parseWorkerMessage(header);
@@ -337,9 +323,14 @@ export class WorkerConnection implements WorkerView {
         return this.engines.probed(message) ? this.#handlers.onProbed() : undefined;
       case 'measurement':
         return this.#handlers.onMeasured(this.engines.speedsIn(message, this.relayed !== undefined));
-      case 'timing':
+      case 'cancelled':
+        if (message.step !== this.#cancelledStep) throw new ProtocolError('a worker cancelled a step by itself');
+        return this.load.cancelled(message.step);
+      case 'timing': {
         this.#checkStep(message);
-        return this.#handlers.onTiming(this, message);
+        const { type: _type, ...timing } = message;
+        return this.#handlers.onTiming({ id: this.id, name: this.name }, timing);
+      }
       case 'shard-request':
         return this.#shards.request(message.sha256, message.offset, message.bytes);
       case 'shard-held':
@@ -352,6 +343,8 @@ export class WorkerConnection implements WorkerView {
         return this.fail(message);
       case 'relayed-worker':
       case 'relayed-worker-left':
+      case 'relayed-status':
+      case 'relayed-timing':
         return this.#handleRelayed(message);
       case 'hello':
         throw new ProtocolError('a worker sent a second hello');
@@ -364,10 +357,15 @@ export class WorkerConnection implements WorkerView {
     }
   }
 
-  #handleRelayed(message: RelayedWorkerMessage | RelayedWorkerLeftMessage): void {
-    const { type } = message;
+  /** Throws ProtocolError unless this is a relay, which alone sends such a message. */
+  #relayedOf({ type }: { type: string }): RelayedWorkers {
     if (this.relayed === undefined) throw new ProtocolError(`a worker that is not a relay sent a ${type}`);
-    const notify = this.relayed.handle(message, this.#handlers);
+    return this.relayed;
+  }
+
+  #handleRelayed(message: RelayedMessage): void {
+    if (message.type === 'relayed-timing') this.#checkStep(message.timing);
+    const notify = this.#relayedOf(message).handle(message, this.#handlers);
     this.load.speed.parallelism = Math.max(1, this.parallelism);
     notify();
   }
@@ -391,6 +389,7 @@ export class WorkerConnection implements WorkerView {
   #checkGradient(message: GradientMessage): void {
     this.#checkStep(message);
     const { step, sampleCount, phases } = message;
+    assertContributions(message, this.relayed !== undefined);
     const { imagesPerSlice, clock } = this.#settings;
     assertGradientCounts(message, imagesPerSlice(step));
     const computeMs = phases.augmentMs + phases.computeMs + phases.reduceMs;

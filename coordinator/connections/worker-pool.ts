@@ -4,13 +4,9 @@ import { LockstepError } from '../../shared/errors.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { ownMemoryOf } from '../../shared/protocol/own-memory.js';
 import type { JoiningWorker } from './handshake.js';
-import type { RelayedWorker } from './relayed-workers.js';
-import {
-  WorkerConnection,
-  type AnswerMessage,
-  type ConnectionHandlers,
-  type ConnectionSettings,
-} from './worker-connection.js';
+import type { RelayedWorker } from './relays/relayed-workers.js';
+import type { AnswerMessage, ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
+import { WorkerConnection } from './worker-connection.js';
 
 export interface PoolListener {
   joined?: (worker: WorkerConnection) => void;
@@ -35,14 +31,19 @@ export interface PoolListener {
   relayedEngine?: (worker: RelayedWorker, relay: WorkerConnection) => void;
 }
 
+/** An array that may be part of a message. */
+export type MessageArray = Pick<Uint8Array, 'buffer' | 'byteOffset' | 'byteLength'>;
+
 export class WorkerPool {
   /** All connections, including those of relays without workers and of workers whose engines are being probed. */
   readonly #connections = new Map<number, WorkerConnection>();
   readonly #workers = new Map<number, WorkerConnection>();
   readonly #listeners = new Set<PoolListener>();
   readonly #memory = new MessageMemory();
-  /** Memory of the large messages that have been handled since the last call to reuseAnswers. */
-  #handledMemory: ArrayBuffer[] = [];
+  /** Memory of the large messages that have been handled and may still be needed. */
+  readonly #handledMemory = new Set<ArrayBuffer>();
+  /** Memory of the message that is being handled, if it is no longer needed. */
+  readonly #unneededMemory = new Set<ArrayBuffer>();
   #lastId = 0;
 
   /** Connected workers, and relays with workers, in the order in which they joined. */
@@ -117,7 +118,11 @@ export class WorkerPool {
       },
       onHandled: (message) => {
         const memory = ownMemoryOf(message);
-        if (memory !== undefined) this.#handledMemory.push(memory);
+        if (memory !== undefined) {
+          if (this.#unneededMemory.has(memory)) this.#memory.giveBack(memory);
+          else this.#handledMemory.add(memory);
+        }
+        this.#unneededMemory.clear();
       },
       onClosed: (reason) => this.remove(worker, reason),
     });
@@ -131,7 +136,20 @@ export class WorkerPool {
    */
   reuseAnswers(): void {
     this.#memory.giveBack(...this.#handledMemory);
-    this.#handledMemory = [];
+    this.#handledMemory.clear();
+  }
+
+  /**
+   * Does the same for single answers, so that a step with many answers does not keep all of them in memory.
+   * @param arrays parts of answers, one of which may still be being handled
+   */
+  reuseAnswer(arrays: readonly MessageArray[]): void {
+    for (const { buffer, byteOffset, byteLength } of arrays) {
+      const memory = ownMemoryOf(new Uint8Array(buffer, byteOffset, byteLength));
+      if (memory === undefined) continue;
+      if (this.#handledMemory.delete(memory)) this.#memory.giveBack(memory);
+      else this.#unneededMemory.add(memory);
+    }
   }
 
   /** Adds a worker whose engines are being probed. It joins when add() is called. */

@@ -1,6 +1,7 @@
 // Metrics that are read from a status snapshot: names, help texts and values, following Prometheus's conventions.
 import { computes } from '../../shared/monitoring/computing-workers.js';
-import { runPhases, workerStates, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
+import { runPhases, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
+import { workerStates } from '../../shared/monitoring/worker-states.js';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -25,18 +26,12 @@ function counter(name: string, help: string, read: StatusMetric['read'], ...labe
   return { kind: 'counter', name, help, read, labels };
 }
 
-/** Returns a gauge with a value for each worker and relay that is connected to the coordinator. */
-function workerGauge(name: string, help: string, read: (worker: WorkerStatus) => number): StatusMetric {
-  return gauge(
-    name,
-    help,
-    (status) => directWorkers(status).map((worker) => [{ worker: worker.name }, read(worker)]),
-    'worker',
-  );
+/** Returns the values of a metric for each connected worker. Relays have none, so that sums over workers are correct. */
+function byWorker(read: (worker: WorkerStatus) => number): StatusMetric['read'] {
+  return ({ workers }) => workers.filter(computes).map((worker) => [{ worker: worker.name }, read(worker)]);
 }
 
 const connectedWorkers = ({ workers }: RunStatus) => workers.filter(({ state }) => state !== 'lost');
-const directWorkers = (status: RunStatus) => connectedWorkers(status).filter(({ relay }) => relay === null);
 
 /** Returns one value for each split that has metrics. A non-finite value becomes NaN. */
 function bySplit({ run }: RunStatus, key: 'loss' | 'accuracy'): Reading {
@@ -168,24 +163,40 @@ export const statusMetrics: readonly StatusMetric[] = [
     'device',
     'relay',
   ),
-  workerGauge(
+  gauge(
     'lockstep_worker_images_per_second',
     'Images that each worker processes per second.',
-    ({ imagesPerSecond }) => imagesPerSecond,
+    byWorker(({ imagesPerSecond }) => imagesPerSecond),
+    'worker',
+  ),
+  counter(
+    'lockstep_worker_sent_bytes_total',
+    'Number of bytes sent to each worker over its current connection, by the relay if it computes behind one.',
+    byWorker(({ bytesSent }) => bytesSent),
+    'worker',
+  ),
+  counter(
+    'lockstep_worker_received_bytes_total',
+    'Number of bytes received from each worker over its current connection.',
+    byWorker(({ bytesReceived }) => bytesReceived),
+    'worker',
   ),
   gauge(
     'lockstep_worker_time_ratio',
     "Fraction of each worker's recent time spent on each activity: compute, network or waiting.",
     (status) =>
-      connectedWorkers(status).flatMap(({ name, timeShares }) =>
-        Object.entries(timeShares ?? {}).map(([activity, share]) => [{ worker: name, activity }, share] as const),
-      ),
+      status.workers
+        .filter(computes)
+        .flatMap(({ name, timeShares }) =>
+          Object.entries(timeShares ?? {}).map(([activity, share]) => [{ worker: name, activity }, share] as const),
+        ),
     'worker',
     'activity',
   ),
-  workerGauge(
+  gauge(
     'lockstep_worker_last_seen_seconds',
     'Seconds since data was last received from each worker.',
-    ({ lastSeenSecondsAgo }) => lastSeenSecondsAgo,
+    byWorker(({ lastSeenSecondsAgo }) => lastSeenSecondsAgo),
+    'worker',
   ),
 ];

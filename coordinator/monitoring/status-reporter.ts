@@ -2,16 +2,12 @@
 // taken; the rest are collected from events.
 import type { Clock } from '../../shared/clock.js';
 import type { Config } from '../../shared/config/config.js';
-import {
-  runPhases,
-  type RunPhase,
-  type RunStatus,
-  type WorkerState,
-  type WorkerStatus,
-} from '../../shared/monitoring/run-status.js';
+import { runPhases, type RunPhase, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
+import type { ConnectedState } from '../../shared/monitoring/worker-states.js';
 import { describeOffers } from '../../shared/protocol/engine-identity.js';
+import type { SliceRange } from '../../shared/reduction/slices.js';
 import { lockstepVersion } from '../../shared/version.js';
-import type { RelayedWorker } from '../connections/relayed-workers.js';
+import type { RelayedWorker } from '../connections/relays/relayed-workers.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { WorkerPool } from '../connections/worker-pool.js';
 import type { ShardStore } from '../dataset/shard-store.js';
@@ -22,6 +18,7 @@ import type { RunTotals } from '../run/run-totals.js';
 import type { RunSchedule } from '../training/run-schedule.js';
 import type { TrainingState } from '../training/training-state.js';
 import type { StepTracker } from './step-tracker.js';
+import { assignedSlices, sliceStatuses, stateOf } from './worker-activity.js';
 
 /** Maximum number of lost workers remembered; beyond it, the one that was lost first is forgotten. */
 const maxLostWorkers = 200;
@@ -53,7 +50,8 @@ interface History {
 export class StatusReporter {
   readonly #sources: StatusSources;
   readonly #startedAt = new Date();
-  readonly #shards: readonly string[];
+  /** The slices of each training shard, by the shard's hash. */
+  readonly #slices = new Map<string, readonly number[]>();
   readonly #histories = new Map<string, History>();
   #lastStep: RunEventOf<'step'> | undefined;
   #test: RunEventOf<'test'> | undefined;
@@ -67,7 +65,9 @@ export class StatusReporter {
   constructor(sources: StatusSources, events: RunEventBus) {
     this.#sources = sources;
     const { store } = sources.setup;
-    this.#shards = store.shards.filter(({ split }) => split === 'training').map(({ sha256 }) => sha256);
+    for (const { sha256, index } of store.shards.filter(({ split }) => split === 'training')) {
+      this.#slices.set(sha256, [...(this.#slices.get(sha256) ?? []), index]);
+    }
     this.#phaseSinceMs = sources.clock.now();
     events.on('phase', ({ phase }) => this.#enter(phase));
     const stepsBefore = sources.state.step;
@@ -85,15 +85,13 @@ export class StatusReporter {
     };
     events.on('worker-joined', joined);
     events.on('relay-joined', joined);
-    events.on('worker-lost', ({ name, relay }) => {
-      if (relay !== undefined) this.#historyOf(name).lost++;
-    });
     // Listens to the pool rather than to `worker-lost` because the connection holds the worker's final statistics.
     sources.pool.listen({
       left: (worker, reason) => {
-        if (worker.relayed === undefined) this.#left(worker, reason);
+        if (worker.relayed === undefined) this.#left(this.#workerStatus(worker), reason);
       },
-      relayDisconnected: (relay, reason) => this.#left(relay, reason),
+      relayDisconnected: (relay, reason) => this.#left(this.#workerStatus(relay), reason),
+      relayedLeft: (worker, relay, reason) => this.#left(this.#relayedStatus(worker, relay), reason),
     });
   }
 
@@ -106,8 +104,8 @@ export class StatusReporter {
   }
 
   snapshot(): RunStatus {
-    const { pool, clock } = this.#sources;
-    const assigned = this.#assignedSlices();
+    const { pool, clock, tracker, setup } = this.#sources;
+    const assigned = assignedSlices(tracker, setup.config.slices);
     const connected = pool.connections.flatMap((worker) => this.#statuses(worker, assigned.get(worker.id)));
     const now = clock.now();
     const lost = [...this.#histories.values()].flatMap((history) => {
@@ -124,8 +122,8 @@ export class StatusReporter {
   }
 
   #runStatus(): RunStatus['run'] {
-    const { id, setup, schedule, state, pool, totals, quorum } = this.#sources;
-    const { batchSize } = setup.config;
+    const { id, setup, schedule, state, pool, totals, quorum, tracker } = this.#sources;
+    const { batchSize, slices } = setup.config;
     const { workersJoined, workersLost, slicesReassigned, stragglers, slicesDuplicated, clippedValues } = totals.record;
     const last = this.#lastStep;
     const activeMs = runPhases.filter(isActive).reduce((sum, phase) => sum + this.#msIn(phase), 0);
@@ -164,50 +162,20 @@ export class StatusReporter {
       workersJoined,
       workersLost,
       checkpoint: this.#checkpoint,
-      slices: this.#sliceStatuses(),
+      slices: sliceStatuses(tracker, slices),
     };
-  }
-
-  /**
-   * Returns, for each slice of the current step, the workers that it was assigned to and the worker whose answer
-   * counted.
-   */
-  #sliceStatuses(): RunStatus['run']['slices'] {
-    const { tracker, setup } = this.#sources;
-    if (tracker.current === undefined) return [];
-    const slices = Array.from({ length: setup.config.slices }, () => ({
-      workers: [] as number[],
-      answeredBy: null as number | null,
-    }));
-    for (const { worker, firstSlice, sliceCount, reason, end } of tracker.current.bars) {
-      if (reason === 'probe') continue;
-      for (const slice of slices.slice(firstSlice, firstSlice + sliceCount)) {
-        slice.workers.push(worker);
-        if (end === 'counted') slice.answeredBy = worker;
-      }
-    }
-    return slices;
-  }
-
-  /** Returns the slices that each worker was assigned in the current step, by worker id. */
-  #assignedSlices(): Map<number, number[]> {
-    const assigned = new Map<number, number[]>();
-    for (const [slice, { workers }] of this.#sliceStatuses().entries()) {
-      for (const worker of new Set(workers)) assigned.set(worker, [...(assigned.get(worker) ?? []), slice]);
-    }
-    return assigned;
   }
 
   /** Returns the status of a worker, or those of a relay and its workers. */
   #statuses(connection: WorkerConnection, slices: number[] | undefined): WorkerStatus[] {
     const own = this.#workerStatus(connection, slices);
     const relayed = connection.relayed?.all ?? [];
-    return [own, ...relayed.map((worker) => relayedStatus(worker, own, this.#histories.get(worker.name)))];
+    return [own, ...relayed.map((worker) => this.#relayedStatus(worker, connection))];
   }
 
   #workerStatus(worker: WorkerConnection, slices: number[] = []): WorkerStatus {
-    const { clock, totals } = this.#sources;
-    const { id, name, address, engineDescription, load, bytesSent, bytesReceived } = worker;
+    const { clock } = this.#sources;
+    const { id, name, address, engineDescription, load, bytesSent, bytesReceived, bytesPerSecond } = worker;
     return {
       id,
       name,
@@ -215,12 +183,14 @@ export class StatusReporter {
       state: this.#workerState(worker, slices.length > 0),
       ...engineDescription,
       slices,
-      shards: this.#shards.flatMap((sha256, slice) => (worker.holds(sha256) ? [slice] : [])),
+      shards: this.#slicesOf(worker.heldShards),
       imagesPerSecond: load.speed.imagesPerSecond,
-      images: totals.imagesOf(name),
+      images: this.#imagesOf(worker),
       timeShares: load.time.shares(clock.now()),
       bytesSent,
       bytesReceived,
+      sentBytesPerSecond: bytesPerSecond.sent,
+      receivedBytesPerSecond: bytesPerSecond.received,
       lastSeenSecondsAgo: worker.silentMs / 1000,
       joinedAt: worker.joinedAt.toISOString(),
       ...countsOf(this.#histories.get(name)),
@@ -230,27 +200,63 @@ export class StatusReporter {
     };
   }
 
-  #workerState({ id, load }: WorkerConnection, hasSlices: boolean): Exclude<WorkerState, 'lost'> {
-    const { tracker, state } = this.#sources;
-    const step = tracker.current;
-    const isLate = step?.bars.some(({ worker, isLate: late, end }) => worker === id && late && end === null);
-    if (isLate === true || load.isBusyBefore(state.step)) return 'late';
-    // A spare worker occasionally computes a probe, which does not make it `working`.
-    if (load.isBusy && (hasSlices || this.#phase !== 'training')) return 'working';
-    return hasSlices || step === undefined ? 'idle' : 'spare';
+  /** Returns the slices whose shards are among these, in order. */
+  #slicesOf(shards: ReadonlySet<string>): number[] {
+    const slices = [...shards].flatMap((sha256) => this.#slices.get(sha256) ?? []);
+    return slices.toSorted((a, b) => a - b);
   }
 
-  #left(worker: WorkerConnection, reason: string): void {
+  /** Returns the images of a worker, or those of the workers behind a relay. */
+  #imagesOf({ name, relayed }: WorkerConnection): number {
+    const names = relayed === undefined ? [name] : relayed.all.map((worker) => worker.name);
+    return names.reduce((sum, each) => sum + this.#sources.totals.imagesOf(each), 0);
+  }
+
+  #relayedStatus(worker: RelayedWorker, relay: WorkerConnection): WorkerStatus {
+    const { id, name, address, offers, engine, joinedAt, status } = worker;
+    const silentMs = relay.silentMs + (status?.silentMs ?? 0);
+    return {
+      id,
+      name,
+      address,
+      state: status?.state ?? 'idle',
+      ...(engine ?? describeOffers(offers)),
+      slices: (status?.slices ?? []).flatMap(slicesIn),
+      shards: [],
+      imagesPerSecond: status?.imagesPerSecond ?? 0,
+      images: this.#sources.totals.imagesOf(name),
+      timeShares: status?.timeShares ?? null,
+      bytesSent: status?.bytesSent ?? 0,
+      bytesReceived: status?.bytesReceived ?? 0,
+      sentBytesPerSecond: status?.sentBytesPerSecond ?? 0,
+      receivedBytesPerSecond: status?.receivedBytesPerSecond ?? 0,
+      lastSeenSecondsAgo: silentMs / 1000,
+      joinedAt: joinedAt.toISOString(),
+      ...countsOf(this.#histories.get(name)),
+      lostReason: null,
+      relay: relay.name,
+      relayedWorkers: null,
+    };
+  }
+
+  #workerState(worker: WorkerConnection, hasSlices: boolean): ConnectedState {
+    const { tracker, state } = this.#sources;
+    return stateOf(worker, { tracker, step: state.step, isTraining: this.#phase === 'training' }, hasSlices);
+  }
+
+  #left(worker: WorkerStatus, reason: string): void {
     // Workers that are disconnected at the end of the run are not lost.
     if (this.#phase === 'ended') return;
     const { pool, clock } = this.#sources;
-    const history = this.#historyOf(worker.name);
+    const { name } = worker;
+    const history = this.#historyOf(name);
     history.lost++;
-    if (pool.connections.some(({ name }) => name === worker.name)) return;
-    const status: WorkerStatus = { ...this.#workerStatus(worker), state: 'lost', lostReason: reason };
+    const connected = pool.connections.flatMap((each) => [each, ...(each.relayed?.all ?? [])]);
+    if (connected.some((other) => other.name === name && other.id !== worker.id)) return;
+    const status: WorkerStatus = { ...worker, slices: [], state: 'lost', lostReason: reason };
     history.last = { status, lostMs: clock.now() };
-    this.#histories.delete(worker.name);
-    this.#histories.set(worker.name, history);
+    this.#histories.delete(name);
+    this.#histories.set(name, history);
     const lost = [...this.#histories].filter(([, { last }]) => last !== undefined);
     if (lost.length > maxLostWorkers) this.#histories.delete(lost[0][0]);
   }
@@ -274,32 +280,8 @@ export class StatusReporter {
   }
 }
 
-/** Returns the status of a worker behind a relay. @param relay status of the relay */
-function relayedStatus(
-  { id, name, address, offers, engine, joinedAt }: RelayedWorker,
-  relay: WorkerStatus,
-  history: History | undefined,
-): WorkerStatus {
-  return {
-    id,
-    name,
-    address,
-    state: relay.state,
-    ...(engine ?? describeOffers(offers)),
-    slices: [],
-    shards: [],
-    imagesPerSecond: 0,
-    images: 0,
-    timeShares: null,
-    bytesSent: 0,
-    bytesReceived: 0,
-    lastSeenSecondsAgo: relay.lastSeenSecondsAgo,
-    joinedAt: joinedAt.toISOString(),
-    ...countsOf(history),
-    lostReason: null,
-    relay: relay.name,
-    relayedWorkers: null,
-  };
+function slicesIn({ first, count }: SliceRange): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
 }
 
 /** Whether the run makes progress in this phase. */

@@ -12,6 +12,8 @@ export class StepTracker {
   readonly #clock: Clock;
   #startedMs = 0;
   #current: StepView | undefined;
+  /** Bars of the current step that have not ended, by worker id. */
+  readonly #open = new Map<number, StepBar[]>();
   #previous: StepView | undefined;
   #recovery: { view: StepView; endedMs: number } | undefined;
 
@@ -37,6 +39,11 @@ export class StepTracker {
     return this.#current;
   }
 
+  /** Time at which the current step started, by the clock. */
+  get startedMs(): number {
+    return this.#startedMs;
+  }
+
   /** A copy of the step to show: the current step if it has run long enough, otherwise the previous one. */
   get shown(): StepView | undefined {
     if (this.#current !== undefined && !this.#current.isOver) this.#current.elapsedMs = this.#elapsedMs;
@@ -56,23 +63,24 @@ export class StepTracker {
     if (this.#current?.isOver === true) this.#previous = this.#current;
     this.#startedMs = this.#clock.now();
     this.#current = { step: step + 1, elapsedMs: 0, isOver: false, bars: [] };
+    this.#open.clear();
   }
 
   #assign({ worker, ranges, reason }: RunEventOf<'work-assigned'>): void {
     const assignedMs = this.#elapsedMs;
-    for (const { first, count } of ranges) {
-      this.#current?.bars.push({
-        worker: worker.id,
-        name: worker.name,
-        firstSlice: first,
-        sliceCount: count,
-        reason,
-        assignedMs,
-        endedMs: null,
-        end: null,
-        isLate: false,
-      });
-    }
+    const bars = ranges.map(({ first, count }): StepBar => ({
+      worker: worker.id,
+      name: worker.name,
+      firstSlice: first,
+      sliceCount: count,
+      reason,
+      assignedMs,
+      endedMs: null,
+      end: null,
+      isLate: false,
+    }));
+    this.#current?.bars.push(...bars);
+    this.#open.set(worker.id, [...this.#openBars(worker.id), ...bars]);
   }
 
   #answer({ worker, range, counted }: RunEventOf<'answer-handled'>): void {
@@ -94,12 +102,16 @@ export class StepTracker {
     return this.#clock.now() - this.#startedMs;
   }
 
-  #openBars(worker: number): StepBar[] {
-    return (this.#current?.bars ?? []).filter((bar) => bar.worker === worker && bar.end === null);
+  #openBars(worker: number): readonly StepBar[] {
+    return this.#open.get(worker) ?? [];
   }
 
   #close(bar: StepBar, end: StepBar['end']): void {
     bar.end = end;
     bar.endedMs = this.#elapsedMs;
+    this.#open.set(
+      bar.worker,
+      this.#openBars(bar.worker).filter((other) => other !== bar),
+    );
   }
 }

@@ -1,6 +1,6 @@
 // Everything that happens in a run, as one union of plain data. Each event is published once, on the run's RunEventBus.
 import type { EngineCandidate, EngineIdentity } from '../../shared/protocol/engine-identity.js';
-import type { TimingMessage } from '../../shared/protocol/messages.js';
+import type { PartialSumTiming } from '../../shared/protocol/message-fields.js';
 import type { RunPhase } from '../../shared/monitoring/run-status.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
@@ -159,7 +159,16 @@ export type RunEvent = { step: number; time: string } &
     /** Every slice has been answered, or the step was abandoned. */
     | { type: 'gradient-collected' }
     /** A worker reported timings, which it sends while a timeline is recorded. */
-    | { type: 'worker-timing'; worker: WorkerRef; timing: TimingMessage }
+    | {
+        type: 'worker-timing';
+        worker: WorkerRef;
+        timing: PartialSumTiming;
+        /**
+         * Only for a worker behind a relay: when the relay assigned the work and got the answer. These times and those of
+         * the timing are by the relay's clock.
+         */
+        relayed?: { assignedMs: number; arrivedMs: number } | undefined;
+      }
     | { type: 'clock-sample'; worker: WorkerRef; sample: ClockSample }
     /** The last event of a run. */
     | { type: 'ended'; end: RunEnd }

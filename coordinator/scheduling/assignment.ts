@@ -1,6 +1,7 @@
 // Divides slices among workers according to their speed and the shards that they hold. Prefers large aligned ranges
 // because each range costs one gradient on the wire. The result of a step never depends on the assignment. Pure.
 import { alignedRanges, childrenOf, type SliceRange } from '../../shared/reduction/slices.js';
+import { FinishOrder } from './finish-order.js';
 
 /** A worker that may be assigned slices. */
 export interface Candidate {
@@ -47,18 +48,34 @@ function countSlicesFor(
   initialCounts?: readonly number[],
 ): number[] {
   const counts = candidates.map((_, index) => initialCounts?.[index] ?? 0);
+  const order = new FinishOrder(candidates.map((candidate, index) => finishMs(candidate, counts[index] + 1)));
   for (let slice = 0; slice < sliceCount; slice++) {
-    let best = 0;
-    for (let index = 1; index < candidates.length; index++) {
-      if (finishMs(candidates[index], counts[index] + 1) < finishMs(candidates[best], counts[best] + 1)) best = index;
-    }
+    const best = order.first;
     counts[best]++;
+    order.postponeFirst(finishMs(candidates[best], counts[best] + 1));
   }
   return counts;
 }
 
 function lastFinishMs(candidates: readonly Candidate[], counts: readonly number[]): number {
   return Math.max(...candidates.map((candidate, index) => finishMs(candidate, counts[index])));
+}
+
+/** How much longer a step may take with the same number of slices for everybody than with the fastest division. */
+const evenTolerance = 1.02;
+
+/**
+ * Returns equal counts if a step takes hardly longer with them, otherwise the fastest counts. Equal counts make for fewer
+ * ranges: of 1,024 slices, 32 relays with 31 or 32 workers get 32 each, which is one aligned range. 31 would be five.
+ */
+function evenCountsUnlessSlow(
+  sliceCount: number,
+  candidates: readonly Candidate[],
+  fastest: readonly number[],
+): readonly number[] {
+  const [share, rest] = [Math.floor(sliceCount / candidates.length), sliceCount % candidates.length];
+  const even = candidates.map((_, index) => (index < rest ? share + 1 : share));
+  return lastFinishMs(candidates, even) <= evenTolerance * lastFinishMs(candidates, fastest) ? even : fastest;
 }
 
 /**
@@ -77,9 +94,9 @@ export function divideSlices(
   wanted: readonly SliceRange[] = [{ first: 0, count: sliceCount }],
 ): readonly number[] {
   const wantedCount = sliceCountOf(wanted);
-  const counts = countSlicesFor(wantedCount, candidates);
-  const owned = wanted.flatMap(({ first, count }) => current.slice(first, first + count));
-  const currentCounts = candidates.map(({ worker }) => owned.filter((owner) => owner === worker).length);
+  const counts = evenCountsUnlessSlow(wantedCount, candidates, countSlicesFor(wantedCount, candidates));
+  const owned = rangesByKey(wanted, sliceCount, (slice) => current[slice] ?? noOwner);
+  const currentCounts = candidates.map(({ worker }) => sliceCountOf(owned.get(worker) ?? []));
   const isComplete = currentCounts.reduce((sum, count) => sum + count, 0) === wantedCount;
   if (isComplete && !isWorthwhile(lastFinishMs(candidates, currentCounts), lastFinishMs(candidates, counts))) {
     return current;
@@ -92,8 +109,7 @@ export function divideSlices(
     capacity.set(candidate, capacity.get(candidate)! - range.count);
   };
   for (const candidate of candidates) {
-    const own = rangesIn(wanted, sliceCount, (slice) => current[slice] === candidate.worker);
-    placeRanges(own, (range) => {
+    placeRanges(owned.get(candidate.worker) ?? [], (range) => {
       if (capacity.get(candidate) === 0) return 'dropped';
       if (range.count > capacity.get(candidate)!) return 'too-large';
       give(candidate, range);
@@ -133,8 +149,8 @@ export function assignRanges(
   const assigned = candidates.map((): SliceRange[] => []);
   placeRanges(ranges, (range) => {
     const holders = candidates.flatMap((candidate, index) => (holdsRange(candidate, range) ? [index] : []));
-    const isPartlyHeld = candidates.some((candidate) => slicesOf(range).some((slice) => candidate.holds(slice)));
-    if (holders.length === 0 && isPartlyHeld && range.count > 1) return 'too-large';
+    const isPartlyHeld = () => candidates.some((candidate) => holdsPart(candidate, range));
+    if (holders.length === 0 && range.count > 1 && isPartlyHeld()) return 'too-large';
     const eligible = holders.length > 0 ? holders : candidates.map((_, index) => index);
     const doneMs = (index: number) => finishMs(candidates[index], counts[index] + range.count);
     const best = eligible.reduce((a, b) => (doneMs(b) < doneMs(a) ? b : a));
@@ -164,37 +180,53 @@ function placeRanges(
   }
 }
 
-/** Returns the smallest set of aligned ranges that contains exactly the slices with this property, in order. */
-export function rangesWhere(sliceCount: number, hasProperty: (slice: number) => boolean): SliceRange[] {
-  const ranges: SliceRange[] = [];
-  for (let first = 0; first < sliceCount; first++) {
-    let end = first;
-    while (end < sliceCount && hasProperty(end)) end++;
-    ranges.push(...alignedRanges({ first, count: end - first }, sliceCount));
-    first = end;
-  }
-  return ranges;
-}
-
-/** Like rangesWhere, but only for slices in these ranges. No returned range spans two of them. */
+/**
+ * Returns the smallest set of aligned ranges that contains exactly the slices in these ranges with this property, in order.
+ * No returned range spans two of the given ones.
+ */
 export function rangesIn(
   ranges: readonly SliceRange[],
   sliceCount: number,
   hasProperty: (slice: number) => boolean,
 ): SliceRange[] {
-  return ranges.flatMap(({ first, count }) =>
-    rangesWhere(sliceCount, (slice) => slice >= first && slice < first + count && hasProperty(slice)),
-  );
+  return rangesByKey(ranges, sliceCount, hasProperty).get(true) ?? [];
+}
+
+/**
+ * Returns for each key the smallest set of aligned ranges that contains exactly its slices, in order. No returned range
+ * spans two of the given ranges.
+ */
+export function rangesByKey<Key>(
+  ranges: readonly SliceRange[],
+  sliceCount: number,
+  keyOf: (slice: number) => Key,
+): Map<Key, SliceRange[]> {
+  const byKey = new Map<Key, SliceRange[]>();
+  for (const range of ranges) {
+    const end = range.first + range.count;
+    for (let first = range.first; first < end;) {
+      const key = keyOf(first);
+      let next = first + 1;
+      while (next < end && keyOf(next) === key) next++;
+      const found = byKey.get(key) ?? [];
+      byKey.set(key, found);
+      found.push(...alignedRanges({ first, count: next - first }, sliceCount));
+      first = next;
+    }
+  }
+  return byKey;
 }
 
 export function sliceCountOf(ranges: readonly SliceRange[]): number {
   return ranges.reduce((sum, range) => sum + range.count, 0);
 }
 
-function slicesOf({ first, count }: SliceRange): number[] {
-  return Array.from({ length: count }, (_, index) => first + index);
+function holdsRange({ holds }: Candidate, { first, count }: SliceRange): boolean {
+  for (let slice = first; slice < first + count; slice++) if (!holds(slice)) return false;
+  return true;
 }
 
-function holdsRange(candidate: Candidate, range: SliceRange): boolean {
-  return slicesOf(range).every((slice) => candidate.holds(slice));
+function holdsPart({ holds }: Candidate, { first, count }: SliceRange): boolean {
+  for (let slice = first; slice < first + count; slice++) if (holds(slice)) return true;
+  return false;
 }

@@ -5,7 +5,8 @@
 /** The replicator's view of a worker. */
 export interface Holder {
   readonly id: number;
-  holds(sha256: string): boolean;
+  /** Hashes of the shards that the worker has, or will fetch; those of evaluation shards too. */
+  readonly heldShards: ReadonlySet<string>;
   /** Asks the worker to fetch a shard as soon as the worker is idle. */
   prefetch(sha256: string): void;
 }
@@ -16,31 +17,46 @@ export interface Holder {
  * @param owners id of the worker that computes each slice; may be empty
  * @param replicas number of workers that should hold each shard
  */
-export function nextPlacement<Worker extends Pick<Holder, 'id' | 'holds'>>(
+export function nextPlacement<Worker extends Pick<Holder, 'id' | 'heldShards'>>(
   shards: readonly string[],
   owners: readonly number[],
   workers: readonly Worker[],
   replicas: number,
 ): { worker: Worker; sha256: string } | undefined {
-  const holdersOf = (sha256: string) => workers.filter((worker) => worker.holds(sha256)).length;
+  const { copies, heldBy } = countCopies(shards, workers);
+  const byId = new Map(workers.map((worker) => [worker.id, worker]));
   // Here and below, skip shards that no worker holds: the slice's owner will request such a shard itself.
-  const moving = shards.findIndex((sha256, slice) => {
-    const owner = workers.find(({ id }) => id === owners[slice]);
-    return owner !== undefined && !owner.holds(sha256) && holdersOf(sha256) > 0;
-  });
-  if (moving >= 0) {
-    return { worker: workers.find(({ id }) => id === owners[moving])!, sha256: shards[moving] };
+  for (const [slice, sha256] of shards.entries()) {
+    const owner = byId.get(owners[slice]);
+    if (owner !== undefined && !owner.heldShards.has(sha256) && copies.get(sha256)! > 0)
+      return { worker: owner, sha256 };
   }
   const wanted = Math.min(replicas, workers.length);
-  const missing = shards.filter((sha256) => holdersOf(sha256) > 0 && holdersOf(sha256) < wanted);
+  const missing = shards.filter((sha256) => copies.get(sha256)! > 0 && copies.get(sha256)! < wanted);
   const [first, ...others] = missing;
   if (first === undefined) return undefined;
-  const rarest = others.reduce((a, b) => (holdersOf(b) < holdersOf(a) ? b : a), first);
-  const heldBy = (worker: Worker) => shards.filter((sha256) => worker.holds(sha256)).length;
+  const rarest = others.reduce((a, b) => (copies.get(b)! < copies.get(a)! ? b : a), first);
   const worker = workers
-    .filter((candidate) => !candidate.holds(rarest))
-    .reduce((a, b) => (heldBy(b) < heldBy(a) ? b : a));
+    .filter((candidate) => !candidate.heldShards.has(rarest))
+    .reduce((a, b) => (heldBy.get(b)! < heldBy.get(a)! ? b : a));
   return { worker, sha256: rarest };
+}
+
+/** Returns the number of workers that hold each of these shards, and the number of them that each worker holds. */
+function countCopies<Worker extends Pick<Holder, 'heldShards'>>(shards: readonly string[], workers: readonly Worker[]) {
+  const copies = new Map(shards.map((sha256) => [sha256, 0]));
+  const heldBy = new Map<Worker, number>();
+  for (const worker of workers) {
+    let held = 0;
+    for (const sha256 of worker.heldShards) {
+      const count = copies.get(sha256);
+      if (count === undefined) continue;
+      copies.set(sha256, count + 1);
+      held++;
+    }
+    heldBy.set(worker, held);
+  }
+  return { copies, heldBy };
 }
 
 export class Replicator {
@@ -71,7 +87,8 @@ export class Replicator {
   update(workers: readonly Holder[]): void {
     if (this.#owners.length === 0) return;
     const running = this.#running;
-    if (running !== undefined && workers.includes(running.worker) && !running.worker.holds(running.sha256)) return;
+    if (running !== undefined && workers.includes(running.worker) && !running.worker.heldShards.has(running.sha256))
+      return;
     this.#running = nextPlacement(this.#shards, this.#owners, workers, this.#replicas);
     this.#running?.worker.prefetch(this.#running.sha256);
   }

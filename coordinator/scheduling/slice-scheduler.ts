@@ -2,7 +2,14 @@
 // idle workers. The dispatcher handles events within a step. Pure.
 import { medianOf } from '../../shared/median.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
-import { assignRanges, divideSlices, rangesIn, sliceCountOf, type Assignment, type Candidate } from './assignment.js';
+import {
+  assignRanges,
+  divideSlices,
+  rangesByKey,
+  sliceCountOf,
+  type Assignment,
+  type Candidate,
+} from './assignment.js';
 import { ItemDurations } from './straggler-watch.js';
 import type { WorkerView } from './worker-load.js';
 
@@ -50,22 +57,28 @@ export class SliceScheduler {
     wanted: readonly SliceRange[] = [{ first: 0, count: this.#shards.length }],
   ): Assignment[] {
     const sliceCount = this.#shards.length;
-    this.#owners = divideSlices(sliceCount, this.#candidates(workers), this.#owners, wanted);
-    const candidates = this.#candidates(available);
-    const isHeld = this.#shards.map((_, slice) => candidates.some(({ holds }) => holds(slice)));
-    const ranges = new Map<number, SliceRange[]>();
-    const isAssigned = this.#shards.map(() => false);
-    for (const { worker, holds } of candidates) {
-      const own = (slice: number) => this.#owners[slice] === worker && (holds(slice) || !isHeld[slice]);
-      ranges.set(worker, rangesIn(wanted, sliceCount, own));
-      for (let slice = 0; slice < sliceCount; slice++) isAssigned[slice] ||= own(slice);
-    }
-    const open = rangesIn(wanted, sliceCount, (slice) => !isAssigned[slice]);
-    const assignedTo = (worker: number) => sliceCountOf(ranges.get(worker)!);
-    for (const { worker, ranges: more } of assignRanges(open, candidates, assignedTo)) {
-      ranges.get(worker)!.push(...more);
-    }
-    return [...ranges].flatMap(([worker, own]) => (own.length > 0 ? [{ worker, ranges: own }] : []));
+    const all = this.#candidates(workers);
+    this.#owners = divideSlices(sliceCount, all, this.#owners, wanted);
+    const availableIds = new Set(available.map(({ id }) => id));
+    const candidates = all.filter(({ worker }) => availableIds.has(worker));
+    const byId = new Map(candidates.map((candidate) => [candidate.worker, candidate]));
+    const isHeld = (slice: number) => candidates.some(({ holds }) => holds(slice));
+    const assigned = rangesByKey(wanted, sliceCount, (slice) => {
+      const owner = byId.get(this.#owners[slice]);
+      return owner !== undefined && (owner.holds(slice) || !isHeld(slice)) ? owner.worker : undefined;
+    });
+    const rangesOf = (worker: number) => assigned.get(worker) ?? [];
+    const open = assigned.get(undefined) ?? [];
+    const more = new Map(
+      assignRanges(open, candidates, (worker) => sliceCountOf(rangesOf(worker))).map((each) => [
+        each.worker,
+        each.ranges,
+      ]),
+    );
+    return candidates.flatMap(({ worker }) => {
+      const ranges = [...rangesOf(worker), ...(more.get(worker) ?? [])];
+      return ranges.length > 0 ? [{ worker, ranges }] : [];
+    });
   }
 
   /**
@@ -88,7 +101,7 @@ export class SliceScheduler {
     return idle.flatMap((worker) => {
       const isDue =
         worker.load.speed.imageMs === undefined || step - this.#lastProbeOf(worker, step) >= stepsBetweenProbes;
-      const slice = this.#shards.findIndex((sha256) => worker.holds(sha256));
+      const slice = this.#shards.findIndex((sha256) => worker.heldShards.has(sha256));
       if (!isDue || slice < 0) return [];
       this.#lastProbe.set(worker, step);
       return [{ worker: worker.id, ranges: [{ first: slice, count: 1 }] }];
@@ -110,15 +123,16 @@ export class SliceScheduler {
    * the median speed times the number of its workers.
    */
   #candidates(workers: readonly WorkerView[]): Candidate[] {
-    const known = workers.flatMap(({ load: { speed } }) =>
-      speed.imageMs === undefined ? [] : [speed.imageMs * speed.parallelism],
+    const measured = workers.map(({ load }) => load.speed.imageMs);
+    const known = measured.flatMap((imageMs, index) =>
+      imageMs === undefined ? [] : [imageMs * workers[index].load.speed.parallelism],
     );
     const typicalImageMs = known.length > 0 ? medianOf(known) : 1;
-    return workers.map((worker) => ({
+    return workers.map((worker, index) => ({
       worker: worker.id,
-      sliceMs: (worker.load.speed.imageMs ?? typicalImageMs / worker.load.speed.parallelism) * this.#imagesPerSlice,
+      sliceMs: (measured[index] ?? typicalImageMs / worker.load.speed.parallelism) * this.#imagesPerSlice,
       overheadMs: worker.load.speed.overheadMs,
-      holds: (slice) => worker.holds(this.#shards[slice]),
+      holds: (slice) => worker.heldShards.has(this.#shards[slice]),
     }));
   }
 }

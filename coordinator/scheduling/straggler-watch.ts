@@ -19,15 +19,17 @@ const minLimitMs = 100;
  */
 export class ItemDurations {
   readonly #itemMs: number[] = [];
+  #medianMs: number | undefined;
 
   record(ms: number, itemCount: number): void {
     this.#itemMs.push(ms / itemCount);
     if (this.#itemMs.length > windowSize) this.#itemMs.shift();
+    this.#medianMs = medianOf(this.#itemMs);
   }
 
   /** Median duration of an item, in milliseconds; undefined before the first answer. */
   get medianMs(): number | undefined {
-    return this.#itemMs.length === 0 ? undefined : medianOf(this.#itemMs);
+    return this.#medianMs;
   }
 
   /** Whether there are enough durations to rely on the median. */
@@ -36,12 +38,20 @@ export class ItemDurations {
   }
 }
 
-/** Watches the workers of one job. */
+/**
+ * Watches the workers of one job. Every answer changes the median and with it all deadlines, so finding the next one must
+ * not take time for each worker.
+ */
 export class StragglerWatch {
   readonly #durations: ItemDurations;
   readonly #factor: number;
-  /** Start time and number of items of the range that each worker is computing now, by worker id. */
-  readonly #running = new Map<number, { sinceMs: number; itemCount: number }>();
+  /** Number of items of the range that each worker is computing now, by worker id. */
+  readonly #itemCounts = new Map<number, number>();
+  /**
+   * Start times of these ranges by worker id, for each number of items. They are in order, and so are the deadlines of
+   * workers with equally many items.
+   */
+  readonly #startedMs = new Map<number, Map<number, number>>();
 
   /** @param factor an item is late after this many times the median duration; 0 for no limit */
   constructor(durations: ItemDurations, factor: number) {
@@ -49,35 +59,59 @@ export class StragglerWatch {
     this.#factor = factor;
   }
 
+  /** Records that a worker starts to compute a range. Times must not decrease from call to call. */
   started(worker: number, itemCount: number, nowMs: number): void {
-    this.#running.set(worker, { sinceMs: nowMs, itemCount });
+    this.left(worker);
+    this.#itemCounts.set(worker, itemCount);
+    const started = this.#startedMs.get(itemCount) ?? new Map<number, number>();
+    this.#startedMs.set(itemCount, started.set(worker, nowMs));
   }
 
   answered(worker: number, nowMs: number): void {
-    const running = this.#running.get(worker);
-    if (running !== undefined) this.#durations.record(nowMs - running.sinceMs, running.itemCount);
-    this.#running.delete(worker);
+    const itemCount = this.#itemCounts.get(worker);
+    if (itemCount === undefined) return;
+    this.#durations.record(nowMs - this.#startedMs.get(itemCount)!.get(worker)!, itemCount);
+    this.left(worker);
   }
 
   left(worker: number): void {
-    this.#running.delete(worker);
+    const itemCount = this.#itemCounts.get(worker);
+    if (itemCount === undefined) return;
+    this.#itemCounts.delete(worker);
+    this.#startedMs.get(itemCount)!.delete(worker);
   }
 
   stragglers(nowMs: number): number[] {
-    return [...this.#running.keys()].filter((worker) => this.#deadlineMs(worker) <= nowMs);
+    const late: number[] = [];
+    for (const [itemCount, started] of this.#startedMs) {
+      const limitMs = this.#limitMs(itemCount);
+      for (const [worker, startedMs] of started) {
+        if (startedMs + limitMs > nowMs) break;
+        late.push(worker);
+      }
+    }
+    return late;
   }
 
   /** Returns the time when the next worker becomes a straggler, or Infinity if none will. */
   nextDeadlineMs(nowMs: number): number {
-    const deadlines = [...this.#running.keys()].map((worker) => this.#deadlineMs(worker));
-    return Math.min(...deadlines.filter((deadline) => deadline > nowMs));
+    let nextMs = Infinity;
+    for (const [itemCount, started] of this.#startedMs) {
+      const limitMs = this.#limitMs(itemCount);
+      for (const startedMs of started.values()) {
+        if (startedMs + limitMs <= nowMs) continue;
+        nextMs = Math.min(nextMs, startedMs + limitMs);
+        break;
+      }
+    }
+    return nextMs;
   }
 
-  #deadlineMs(worker: number): number {
-    const { sinceMs, itemCount } = this.#running.get(worker)!;
+  /** Returns the time limit for a range. */
+  #limitMs(itemCount: number): number {
     const { medianMs, areSettled } = this.#durations;
     if (this.#factor === 0 || medianMs === undefined) return Infinity;
     const limitMs = this.#factor * medianMs * itemCount;
-    return sinceMs + (areSettled ? Math.max(minLimitMs, limitMs) : Math.max(minFirstLimitMs, firstFactor * limitMs));
+    return areSettled ? Math.max(minLimitMs, limitMs) : Math.max(minFirstLimitMs, firstFactor * limitMs);
   }
 }

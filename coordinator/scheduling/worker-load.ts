@@ -8,8 +8,8 @@ export interface WorkerView {
   readonly id: number;
   readonly name: string;
   readonly load: WorkerLoad;
-  /** Returns whether the worker has a shard, or will fetch it because it was assigned the shard for evaluation. */
-  holds(sha256: string): boolean;
+  /** Hashes of the shards that the worker has, or will fetch because it was assigned them for evaluation. */
+  readonly heldShards: ReadonlySet<string>;
 }
 
 export class WorkerLoad {
@@ -52,6 +52,11 @@ export class WorkerLoad {
       this.time.assigned(nowMs);
     }
     this.#pendingRanges += count;
+  }
+
+  /** Records that the worker has dropped its work for a step. */
+  cancelled(step: number): void {
+    if (step === this.#weightsStep) this.#pendingRanges = 0;
   }
 
   evaluationAssigned(nowMs: number): void {

@@ -4,8 +4,9 @@ import type { Clock } from '../../shared/clock.js';
 import { ProtocolError } from '../../shared/errors.js';
 import type { WorkReason } from '../../shared/monitoring/step-view.js';
 import { describeRange, sameRange, type SliceRange } from '../../shared/reduction/slices.js';
-import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
-import { interruption, type WorkerPool } from '../connections/worker-pool.js';
+import type { AnswerMessage } from '../connections/connection-handlers.js';
+import type { WorkerConnection } from '../connections/worker-connection.js';
+import { interruption, type MessageArray, type WorkerPool } from '../connections/worker-pool.js';
 import type { NewRunEvent } from '../run/run-events.js';
 import { sliceCountOf, type Assignment } from '../scheduling/assignment.js';
 import { availableWorkers } from '../scheduling/slice-scheduler.js';
@@ -37,10 +38,15 @@ export interface Job<Answer, Result> {
   rangeOf(message: AnswerMessage): SliceRange | undefined;
   /** Throws ProtocolError for a malformed answer. */
   parse(message: AnswerMessage, payload: Uint8Array): Answer;
-  /** Accepts the first answer for a range. May throw an error, with which the job fails. */
-  accept(worker: WorkerConnection, answer: Answer): void;
+  /**
+   * Accepts the first answer for a range. May throw an error, with which the job fails.
+   * @returns arrays in this answer or earlier ones whose memory is no longer needed; the rest is kept for the result
+   */
+  accept(worker: WorkerConnection, answer: Answer): readonly MessageArray[];
   /** Returns the job's result. Called when every item has been answered, unless the job is open-ended. */
   result(recovery: Recovery): Result;
+  /** Tells a worker that the answers that it owes are no longer needed, if that is worth it. */
+  cancel?(worker: WorkerConnection): void;
   /** Called when the job has ended: it is complete, failed, or was abandoned. */
   ended?(): void;
 }
@@ -166,9 +172,11 @@ class RunningJob<Answer, Result> {
 
   /** Assigns open items and helps stragglers, for example when a worker has joined or left. */
   continue(): void {
-    const { step } = this.#job;
-    const reason = this.#work.reassigned > 0 ? 'reassigned' : 'assigned';
-    this.#assign(this.#job.assignOpen(this.#work, availableWorkers(this.#pool.workers, step)), reason);
+    if (this.#work.hasOpen) {
+      const reason = this.#work.reassigned > 0 ? 'reassigned' : 'assigned';
+      const workers = availableWorkers(this.#pool.workers, this.#job.step);
+      this.#assign(this.#job.assignOpen(this.#work, workers), reason);
+    }
     this.#helpStragglers();
   }
 
@@ -209,14 +217,24 @@ class RunningJob<Answer, Result> {
     const answer = this.#job.parse(message, payload);
     const isAccepted = this.#work.answer(id, range) === 'accepted';
     try {
-      if (isAccepted) this.#job.accept(worker, answer);
+      if (isAccepted) this.#pool.reuseAnswer(this.#job.accept(worker, answer));
     } catch (error) {
       return settle.reject(error);
     }
     this.#watchNext(worker);
     if (this.#work.remaining > 0 || this.#job.isOpenEnded === true) this.continue();
-    else settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
+    else {
+      this.#cancelRest();
+      settle.resolve(this.#job.result({ reassigned: this.#work.reassigned, stragglers: this.#stragglers }));
+    }
     handled(isAccepted);
+  }
+
+  /** Cancels the work of workers that were too late: others have answered for them. */
+  #cancelRest(): void {
+    for (const worker of this.#pool.workers) {
+      if (this.#work.assignedTo(worker.id).length > 0) this.#job.cancel?.(worker);
+    }
   }
 
   get isStopped(): boolean {

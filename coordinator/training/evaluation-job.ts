@@ -5,7 +5,8 @@ import type { EvaluationMessage, Shard } from '../../shared/protocol/messages.js
 import { decodePredictions } from '../../shared/protocol/predictions.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import type { StepWeights } from '../connections/step-weights.js';
-import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import type { AnswerMessage } from '../connections/connection-handlers.js';
+import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { EvaluationSplit, ShardStore } from '../dataset/shard-store.js';
 import type { EvaluatedShard } from '../run/metrics.js';
 import type { Assignment } from '../scheduling/assignment.js';
@@ -71,10 +72,11 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     const open = work.open().flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index));
     const chosen = workers.map((worker) => ({ worker, ranges: [] as SliceRange[] }));
     const turns = Math.max(0, ...workers.map(inFlight));
-    for (let turn = 0; turn < turns; turn++) {
+    const held = new Set(workers.flatMap(({ heldShards }) => [...heldShards]));
+    for (let turn = 0; turn < turns && open.length > 0; turn++) {
       for (const { worker, ranges } of chosen) {
         if (open.length === 0 || work.assignedTo(worker.id).length + ranges.length >= inFlight(worker)) continue;
-        const [first] = open.splice(this.#choose(open, worker, workers), 1);
+        const [first] = open.splice(this.#choose(open, worker, held), 1);
         ranges.push({ first, count: 1 });
       }
     }
@@ -106,9 +108,10 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
     return { index, sampleCount, lossSum, correctCount, topFiveCount, predicted };
   }
 
-  accept(_worker: WorkerConnection, { index, ...result }: IndexedShard): void {
+  accept(_worker: WorkerConnection, { index, ...result }: IndexedShard): readonly never[] {
     this.#results[index] = result;
     this.#onShard(result);
+    return [];
   }
 
   result(): readonly EvaluatedShard[] {
@@ -118,12 +121,13 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   /**
    * Chooses an open shard that the worker holds, otherwise one that no worker holds, otherwise the first, so that
    * shards are rarely transferred twice.
+   * @param heldByAny hashes of the shards that any worker holds
    * @returns the position of the shard in `open`
    */
-  #choose(open: readonly number[], worker: WorkerConnection, workers: readonly WorkerConnection[]): number {
-    const held = open.findIndex((index) => worker.holds(this.#shards[index].sha256));
+  #choose(open: readonly number[], { heldShards }: WorkerConnection, heldByAny: ReadonlySet<string>): number {
+    const held = open.findIndex((index) => heldShards.has(this.#shards[index].sha256));
     if (held >= 0) return held;
-    const sentToNobody = open.findIndex((index) => !workers.some((other) => other.holds(this.#shards[index].sha256)));
+    const sentToNobody = open.findIndex((index) => !heldByAny.has(this.#shards[index].sha256));
     return Math.max(0, sentToNobody);
   }
 }

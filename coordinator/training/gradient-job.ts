@@ -1,6 +1,5 @@
 // Collects the gradient of one step: the sum over all slices, regardless of which workers compute them.
 import type { Clock } from '../../shared/clock.js';
-import type { Encoding } from '../../shared/encoding/encodings.js';
 import { PartialSumFormat } from '../../shared/encoding/partial-sum.js';
 import { decodeSum } from '../../shared/encoding/scaled-values.js';
 import { ProtocolError } from '../../shared/errors.js';
@@ -10,7 +9,8 @@ import type { GradientMessage } from '../../shared/protocol/messages.js';
 import { sliceCountOf, type Assignment } from '../scheduling/assignment.js';
 import { describeRange, type SliceRange } from '../../shared/reduction/slices.js';
 import type { StepWeights } from '../connections/step-weights.js';
-import type { AnswerMessage, WorkerConnection } from '../connections/worker-connection.js';
+import type { AnswerMessage } from '../connections/connection-handlers.js';
+import type { WorkerConnection } from '../connections/worker-connection.js';
 import type { NewRunEvent } from '../run/run-events.js';
 import { availableWorkers, type SliceScheduler } from '../scheduling/slice-scheduler.js';
 import type { ItemDurations } from '../scheduling/straggler-watch.js';
@@ -34,22 +34,18 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   protected readonly weights: StepWeights;
   readonly #format: PartialSumFormat;
 
-  constructor(weights: StepWeights, layout: ModelLayout, encoding: Encoding, scheduler: SliceScheduler) {
+  constructor(weights: StepWeights, layout: ModelLayout, scheduler: SliceScheduler) {
     this.step = weights.step;
     this.itemCount = scheduler.sliceCount;
     this.durations = scheduler.sliceDurations;
     this.scheduler = scheduler;
     this.layout = layout;
     this.weights = weights;
-    this.#format = new PartialSumFormat(layout, encoding, this.hasScales);
+    this.#format = new PartialSumFormat(layout, weights.sumEncoding);
   }
 
-  /** Whether the step has gradient scales, so that its sums are integers. */
-  protected get hasScales(): boolean {
-    return this.weights.gradientScales !== undefined;
-  }
-
-  abstract accept(worker: WorkerConnection, answer: GradientAnswer): void;
+  abstract readonly publish: (event: NewRunEvent) => void;
+  abstract accept(worker: WorkerConnection, answer: GradientAnswer): readonly PartialSum['gradientSum'][];
   abstract result(recovery: Recovery): Result;
 
   start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
@@ -75,7 +71,7 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
 
   /** Parses a partial sum. The returned arrays are views into the message. */
   parse(message: AnswerMessage, payload: Uint8Array): GradientAnswer {
-    const { range, sampleCount, slices, clippedCount = 0, phases } = message as GradientMessage;
+    const { range, sampleCount, slices, clippedCount = 0, phases, contributions } = message as GradientMessage;
     const { weightsSize, statisticsSize } = this.layout;
     const values = floatsOf(payload, this.#format.payloadFloats(range.count));
     const { sum, batchStatistics, maxima } = this.#format.viewsOf(values, range.count);
@@ -93,7 +89,20 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
         return { ...report, batchStatistics: batchStatistics.subarray(first, first + statisticsSize) };
       }),
       phases,
+      contributions,
     };
+  }
+
+  probe(idle: readonly WorkerConnection[]): Assignment[] {
+    return this.scheduler.probes(idle, this.step);
+  }
+
+  cancel(worker: WorkerConnection): void {
+    worker.cancel(this.step);
+  }
+
+  ended(): void {
+    this.publish({ type: 'gradient-collected' });
   }
 }
 
@@ -105,29 +114,25 @@ export class GradientJob extends SliceJob<CollectedGradient> {
   constructor(
     weights: StepWeights,
     layout: ModelLayout,
-    encoding: Encoding,
     scheduler: SliceScheduler,
     clock: Clock,
     publish: (event: NewRunEvent) => void,
   ) {
-    super(weights, layout, encoding, scheduler);
+    super(weights, layout, scheduler);
     this.publish = publish;
-    this.#sum = new GradientSum(scheduler.sliceCount, this.hasScales);
+    this.#sum = new GradientSum(scheduler.sliceCount, weights.sumEncoding);
     this.#contributions = new StepContributions(clock);
   }
 
-  probe(idle: readonly WorkerConnection[]): Assignment[] {
-    return this.scheduler.probes(idle, this.step);
-  }
-
   /** Adds an answer to the sum. Throws `diverged` if the answer contains a non-finite value. */
-  accept(worker: WorkerConnection, answer: GradientAnswer): void {
-    const isFinite = this.#contributions.timed(() => {
-      this.#sum.add(answer);
-      return isFinitePartialSum(answer);
-    });
+  accept(worker: WorkerConnection, answer: GradientAnswer): readonly PartialSum['gradientSum'][] {
+    const { unneeded, isFinite } = this.#contributions.timed(() => ({
+      unneeded: this.#sum.add(answer),
+      isFinite: isFinitePartialSum(answer),
+    }));
     if (!isFinite) throw notFinitePartialSum(worker.name, this.step, answer, this.layout);
     this.#contributions.add(worker, answer);
+    return unneeded;
   }
 
   result(recovery: Recovery): CollectedGradient {
@@ -139,10 +144,6 @@ export class GradientJob extends SliceJob<CollectedGradient> {
   #decode(sum: Float32Array | Int32Array): Float32Array {
     return sum instanceof Float32Array ? sum : decodeSum(sum, this.weights.gradientScales!, this.layout.weights);
   }
-
-  ended(): void {
-    this.publish({ type: 'gradient-collected' });
-  }
 }
 
-export type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases'>;
+export type GradientAnswer = PartialSum & Pick<GradientMessage, 'phases' | 'contributions'>;

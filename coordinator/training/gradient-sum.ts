@@ -1,6 +1,6 @@
 // Sums the gradients of a step or of a slice range, regardless of the order of arrival. Pure.
 import { raiseMaxima } from '../../shared/encoding/maxima.js';
-import type { PartialSumPayload } from '../../shared/encoding/partial-sum.js';
+import type { PartialSumPayload, SumEncoding } from '../../shared/encoding/partial-sum.js';
 import { accumulatorFor, type SumAccumulator } from '../../shared/encoding/sum-accumulator.js';
 import type { SliceRange } from '../../shared/reduction/slices.js';
 
@@ -9,7 +9,7 @@ export interface SliceReport {
   lossSum: number;
   correctCount: number;
   /** Batch norm statistics of this slice alone. */
-  batchStatistics: Float32Array;
+  readonly batchStatistics: Float32Array;
 }
 
 /** The sum of the gradients over an aligned slice range. */
@@ -39,23 +39,28 @@ export class GradientSum {
 
   /**
    * @param sliceCount number of slices in a step
-   * @param hasScales whether the step has gradient scales
    * @param range aligned range to sum over; all slices by default
    */
-  constructor(sliceCount: number, hasScales: boolean, range: SliceRange = { first: 0, count: sliceCount }) {
+  constructor(sliceCount: number, encoding: SumEncoding, range: SliceRange = { first: 0, count: sliceCount }) {
     this.#range = range;
-    this.#sum = accumulatorFor(range, sliceCount, hasScales);
+    this.#sum = accumulatorFor(range, sliceCount, encoding);
     this.#reports = Array.from({ length: range.count });
   }
 
-  /** Adds a partial sum. The ranges of the added partial sums must not overlap. */
-  add({ range, gradientSum, maxima, clippedCount, sampleCount, slices }: PartialSum): void {
-    for (const [index, report] of slices.entries()) this.#reports[range.first - this.#range.first + index] = report;
+  /**
+   * Adds a partial sum. The ranges of the added partial sums must not overlap. Copies everything but the gradients.
+   * @returns those of the gradients added so far whose memory is no longer needed
+   */
+  add({ range, gradientSum, maxima, clippedCount, sampleCount, slices }: PartialSum): PartialSum['gradientSum'][] {
+    for (const [index, report] of slices.entries()) {
+      const batchStatistics = report.batchStatistics.slice();
+      this.#reports[range.first - this.#range.first + index] = { ...report, batchStatistics };
+    }
     this.#sampleCount += sampleCount;
     this.#clippedCount += clippedCount;
     this.#maxima ??= new Float32Array(maxima.length);
     raiseMaxima(this.#maxima, maxima);
-    this.#sum.add(range, gradientSum);
+    return this.#sum.add(range, gradientSum);
   }
 
   /** The sum over the whole range; undefined until every slice has been added. */

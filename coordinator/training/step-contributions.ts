@@ -3,10 +3,22 @@
 import type { Clock } from '../../shared/clock.js';
 import type { WorkerContribution, WorkerPhases } from '../run/step-phases.js';
 
+/** What a worker contributed with one or several answers. */
+type Contribution = Omit<WorkerContribution, 'waitedForMs'>;
+
+/** An accepted answer. A relay's answer lists the contributions of its workers. */
+interface Answer {
+  sampleCount: number;
+  phases: WorkerPhases;
+  contributions?: readonly Contribution[] | undefined;
+}
+
 export class StepContributions {
   readonly #clock: Clock;
-  /** Contributions by worker id, in the order of the workers' latest answers. */
-  readonly #byWorker = new Map<number, Omit<WorkerContribution, 'waitedForMs'> & { answeredMs: number }>();
+  /** Contributions by connection and name, those of the latest answer last. */
+  readonly #contributions = new Map<string, Contribution>();
+  /** Time of each connection's latest answer, in the order of these answers. */
+  readonly #answeredMs = new Map<number, number>();
   #reduceMs = 0;
 
   constructor(clock: Clock) {
@@ -21,44 +33,32 @@ export class StepContributions {
     return result;
   }
 
-  /**
-   * Adds an accepted answer to the worker's contribution. The phases of a relay are divided by the number of its workers,
-   * which compute at the same time.
-   */
-  add(
-    { id, name, parallelism }: { id: number; name: string; parallelism: number },
-    { sampleCount, phases: added }: { sampleCount: number; phases: WorkerPhases },
-  ): void {
-    const phases = parallelism > 1 ? divided(added, parallelism) : added;
-    const before = this.#byWorker.get(id);
-    this.#byWorker.delete(id);
-    this.#byWorker.set(id, {
-      name,
-      images: (before?.images ?? 0) + sampleCount,
-      phases: before === undefined ? phases : addPhases(before.phases, phases),
-      answeredMs: this.#clock.now(),
-    });
+  /** Adds an accepted answer to the contributions of the worker, or to those of the workers behind the relay. */
+  add({ id, name }: { id: number; name: string }, { sampleCount, phases, contributions }: Answer): void {
+    this.#answeredMs.delete(id);
+    this.#answeredMs.set(id, this.#clock.now());
+    for (const added of contributions ?? [{ name, images: sampleCount, phases }]) {
+      const key = `${id} ${added.name}`;
+      const before = this.#contributions.get(key);
+      this.#contributions.delete(key);
+      this.#contributions.set(key, before === undefined ? added : sumOf(before, added));
+    }
   }
 
   summary(): { contributions: WorkerContribution[]; reduceMs: number } {
-    const all = [...this.#byWorker.values()];
-    const [last, previous] = [all.at(-1), all.at(-2)];
-    const contributions = all.map(({ answeredMs, ...contribution }) => ({
+    const [last = 0, previous = last] = [...this.#answeredMs.values()].slice(-2).toReversed();
+    const all = [...this.#contributions.values()];
+    const contributions = all.map((contribution, index) => ({
       ...contribution,
-      waitedForMs: answeredMs === last?.answeredMs && previous !== undefined ? answeredMs - previous.answeredMs : 0,
+      // The workers behind a relay are listed in the order of their answers.
+      waitedForMs: index === all.length - 1 ? last - previous : 0,
     }));
     return { contributions, reduceMs: this.#reduceMs };
   }
 }
 
-function divided({ waitMs, augmentMs, computeMs, reduceMs, sendMs }: WorkerPhases, by: number): WorkerPhases {
-  return {
-    waitMs: waitMs / by,
-    augmentMs: augmentMs / by,
-    computeMs: computeMs / by,
-    reduceMs: reduceMs / by,
-    sendMs: sendMs / by,
-  };
+function sumOf(a: Contribution, b: Contribution): Contribution {
+  return { name: a.name, images: a.images + b.images, phases: addPhases(a.phases, b.phases) };
 }
 
 export function addPhases(a: WorkerPhases, b: WorkerPhases): WorkerPhases {

@@ -150,9 +150,9 @@ export class TrainingRun {
   async #collectGradient(weights: StepWeights): Promise<CollectedGradient> {
     const { setup, pool, dispatcher, events, clock } = this.#parts;
     const stopTimer = clock.after(idleAfterMs, collectYoungGeneration);
-    const { layout, config } = setup;
+    const { layout } = setup;
     const publish = (event: NewRunEvent) => events.publish(event);
-    const job = new GradientJob(weights, layout, config.encoding, this.#scheduler, clock, publish);
+    const job = new GradientJob(weights, layout, this.#scheduler, clock, publish);
     const gradient = await dispatcher.run(job).finally(stopTimer);
     this.#replicator.setOwners(this.#scheduler.owners, pool.workers);
     return gradient;

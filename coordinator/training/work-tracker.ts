@@ -11,21 +11,26 @@ export class WorkTracker {
   #wanted: readonly SliceRange[] = [];
   /** For each item, whether it has been answered; true for items that are not wanted. */
   readonly #isAnswered: boolean[];
+  /** For each item, the number of ranges in #assigned that contain it. */
+  readonly #assignedCounts: number[];
+  #openCount = 0;
   #remaining = 0;
   #reassigned = 0;
 
   /** @param wanted aligned ranges of the items to answer; all items by default */
   constructor(itemCount: number, wanted: readonly SliceRange[] = [{ first: 0, count: itemCount }]) {
     this.#isAnswered = Array.from({ length: itemCount }, () => true);
+    this.#assignedCounts = Array.from({ length: itemCount }, () => 0);
     this.want(wanted);
   }
 
   /** Adds items to answer. They may have been answered before, but must not be unanswered now. */
   want(ranges: readonly SliceRange[]): void {
     this.#wanted = [...this.#wanted.filter((range) => !this.#isComplete(range)), ...ranges];
-    for (const { first, count } of ranges) {
-      this.#isAnswered.fill(false, first, first + count);
-      this.#remaining += count;
+    for (const range of ranges) {
+      this.#isAnswered.fill(false, range.first, range.first + range.count);
+      this.#remaining += range.count;
+      this.#openCount += this.#openIn(range);
     }
   }
 
@@ -53,34 +58,35 @@ export class WorkTracker {
     return this.assignedTo(worker).some((assigned) => sameRange(assigned, range));
   }
 
-  /**
-   * Returns the open items, which are neither assigned nor answered, as the smallest set of aligned ranges within the
-   * wanted ranges, in order.
-   */
+  /** Whether any item is open: neither assigned nor answered. */
+  get hasOpen(): boolean {
+    return this.#openCount > 0;
+  }
+
+  /** Returns the open items as the smallest set of aligned ranges within the wanted ranges, in order. */
   open(): SliceRange[] {
-    const isOpen = this.#openItems();
-    return rangesIn(this.#wanted, isOpen.length, (item) => isOpen[item]);
+    return rangesIn(this.#wanted, this.#isAnswered.length, (item) => this.#isOpen(item));
   }
 
   /** Returns the ranges assigned to a worker in which no item is answered or also assigned to another worker. */
   assignedOnlyTo(worker: number): SliceRange[] {
-    const others = [...this.#assigned].flatMap(([other, ranges]) => (other === worker ? [] : ranges));
     return this.assignedTo(worker).filter(
-      (range) => !others.some((other) => overlap(range, other)) && !this.#hasAnswerIn(range),
+      (range) => this.#countIn(range, (item) => this.#assignedCounts[item] > 1 || this.#isAnswered[item]) === 0,
     );
   }
 
   assign({ worker, ranges }: Assignment): void {
     this.#assigned.set(worker, [...this.assignedTo(worker), ...ranges]);
+    for (const range of ranges) this.#countAssigned(range, 1);
   }
 
   /** Drops the outstanding assignments of a worker that has left. */
   release(worker: number): void {
     const released = this.assignedTo(worker);
     this.#assigned.delete(worker);
-    const isOpen = this.#openItems();
-    for (const { first, count } of released) {
-      this.#reassigned += isOpen.slice(first, first + count).filter(Boolean).length;
+    for (const range of released) {
+      this.#countAssigned(range, -1);
+      this.#reassigned += this.#openIn(range);
     }
   }
 
@@ -95,28 +101,36 @@ export class WorkTracker {
     const rest = this.assignedTo(worker).filter((other) => !sameRange(other, range));
     if (rest.length > 0) this.#assigned.set(worker, rest);
     else this.#assigned.delete(worker);
-    if (this.#hasAnswerIn(range)) return 'duplicate';
+    this.#countAssigned(range, -1);
+    if (this.#countIn(range, (item) => this.#isAnswered[item]) > 0) return 'duplicate';
+    this.#openCount -= this.#openIn(range);
     this.#isAnswered.fill(true, range.first, range.first + range.count);
     this.#remaining -= range.count;
     return 'accepted';
   }
 
-  /** Returns for each item whether it is open. */
-  #openItems(): boolean[] {
-    const isOpen = this.#isAnswered.map((isAnswered) => !isAnswered);
-    for (const { first, count } of [...this.#assigned.values()].flat()) isOpen.fill(false, first, first + count);
-    return isOpen;
+  /** Records that a range has been assigned (1), or no longer is (-1). */
+  #countAssigned(range: SliceRange, change: 1 | -1): void {
+    this.#openCount -= this.#openIn(range);
+    for (let item = range.first; item < range.first + range.count; item++) this.#assignedCounts[item] += change;
+    this.#openCount += this.#openIn(range);
   }
 
-  #isComplete({ first, count }: SliceRange): boolean {
-    return !this.#isAnswered.slice(first, first + count).includes(false);
+  #isOpen(item: number): boolean {
+    return !this.#isAnswered[item] && this.#assignedCounts[item] === 0;
   }
 
-  #hasAnswerIn({ first, count }: SliceRange): boolean {
-    return this.#isAnswered.slice(first, first + count).includes(true);
+  #openIn(range: SliceRange): number {
+    return this.#countIn(range, (item) => this.#isOpen(item));
   }
-}
 
-function overlap(a: SliceRange, b: SliceRange): boolean {
-  return a.first < b.first + b.count && b.first < a.first + a.count;
+  #isComplete(range: SliceRange): boolean {
+    return this.#countIn(range, (item) => this.#isAnswered[item]) === range.count;
+  }
+
+  #countIn({ first, count }: SliceRange, hasProperty: (item: number) => boolean): number {
+    let counted = 0;
+    for (let item = first; item < first + count; item++) if (hasProperty(item)) counted++;
+    return counted;
+  }
 }

@@ -12,5 +12,5 @@ export function weightsBytes(layout: GradientLayout, encoding: Encoding): number
 
 /** Returns the bytes of a partial sum over a number of slices. A run's first step, which has no scales, is larger. */
 export function gradientBytes(layout: GradientLayout, encoding: Encoding, sliceCount: number): number {
-  return 4 * new PartialSumFormat(layout, encoding, encoding === 'int8').payloadFloats(sliceCount);
+  return 4 * new PartialSumFormat(layout, encoding).payloadFloats(sliceCount);
 }

@@ -25,20 +25,31 @@ export type GradientLayout = Pick<ModelLayout, 'weightsSize' | 'statisticsSize'>
   readonly weights: readonly ArrayLayout[];
 };
 
+/**
+ * How the partial sums of one step travel: as float32 values; as float32 values with the maxima that the next step's scales
+ * follow from, in a step without scales of a run with int8 encoding; or as integers, with maxima too.
+ */
+export type SumEncoding = 'float32' | 'float32-with-maxima' | 'int8';
+
+/**
+ * @param encoding the run's encoding
+ * @param scales the step's gradient scales; undefined if it has none
+ */
+export function sumEncodingOf(encoding: Encoding, scales: Float32Array | undefined): SumEncoding {
+  if (encoding === 'float32') return 'float32';
+  return scales === undefined ? 'float32-with-maxima' : 'int8';
+}
+
 /** The format of the partial sums of one step. */
 export class PartialSumFormat {
   readonly #layout: GradientLayout;
   readonly #maximaSize: number;
   readonly #hasScales: boolean;
 
-  /**
-   * @param encoding the run's encoding
-   * @param hasScales whether the step has gradient scales; without them, sums travel in float32
-   */
-  constructor(layout: GradientLayout, encoding: Encoding, hasScales: boolean) {
+  constructor(layout: GradientLayout, encoding: SumEncoding) {
     this.#layout = layout;
     this.#maximaSize = encoding === 'float32' ? 0 : layout.weights.length;
-    this.#hasScales = hasScales;
+    this.#hasScales = encoding === 'int8';
   }
 
   /** Returns the size of the payload over a number of slices, in float32 values. */

@@ -1,14 +1,15 @@
 // Adds up partial sums over a slice range, whatever the order of their arrival. Used by whoever receives them from
 // others. Pure.
 import { addInto, relativesOf, sameRange, type SliceRange } from '../reduction/slices.js';
-import type { PartialSumPayload } from './partial-sum.js';
+import type { PartialSumPayload, SumEncoding } from './partial-sum.js';
 
 export interface SumAccumulator {
   /**
    * Adds a partial sum, and takes ownership of its memory. The ranges of the added sums must not overlap.
    * @param sum integers for a step with gradient scales, float32 values for one without
+   * @returns those of the sums added so far whose memory is no longer needed
    */
-  add(range: SliceRange, sum: PartialSumPayload['sum']): void;
+  add(range: SliceRange, sum: PartialSumPayload['sum']): PartialSumPayload['sum'][];
   /** The sum over all slices of the range; undefined until every slice has been added. */
   readonly total: Float32Array | Int32Array | undefined;
 }
@@ -16,10 +17,9 @@ export interface SumAccumulator {
 /**
  * Returns an accumulator for an aligned range.
  * @param sliceCount number of slices in a step
- * @param hasScales whether the step has gradient scales, so that its sums are integers
  */
-export function accumulatorFor(range: SliceRange, sliceCount: number, hasScales: boolean): SumAccumulator {
-  return hasScales ? new IntegerAccumulator(range.count) : new FloatAccumulator(range, sliceCount);
+export function accumulatorFor(range: SliceRange, sliceCount: number, encoding: SumEncoding): SumAccumulator {
+  return encoding === 'int8' ? new IntegerAccumulator(range.count) : new FloatAccumulator(range, sliceCount);
 }
 
 /** Adds float32 sums in the order of the reduction tree. */
@@ -39,26 +39,26 @@ class FloatAccumulator implements SumAccumulator {
     return this.#total;
   }
 
-  add(range: SliceRange, sum: PartialSumPayload['sum']): void {
+  add(range: SliceRange, sum: PartialSumPayload['sum']): Float32Array[] {
     if (!(sum instanceof Float32Array)) throw new TypeError('expected a float32 sum');
-    this.#merge(range, sum);
+    return this.#merge(range, sum);
   }
 
-  #merge(range: SliceRange, sum: Float32Array): void {
+  #merge(range: SliceRange, sum: Float32Array): Float32Array[] {
     const relatives = sameRange(range, this.#root) ? undefined : relativesOf(range, this.#sliceCount);
     if (relatives === undefined) {
       this.#total = sum;
-      return;
+      return [];
     }
     const { parent, sibling } = relatives;
     const waiting = this.#pending.get(sibling.first);
     if (waiting === undefined || !sameRange(waiting.range, sibling)) {
       this.#pending.set(range.first, { range, sum });
-      return;
+      return [];
     }
     this.#pending.delete(sibling.first);
     addInto(waiting.sum, sum);
-    this.#merge(parent, waiting.sum);
+    return [sum, ...this.#merge(parent, waiting.sum)];
   }
 }
 
@@ -75,11 +75,12 @@ class IntegerAccumulator implements SumAccumulator {
     return this.#remaining === 0 ? this.#sum : undefined;
   }
 
-  add({ count }: SliceRange, sum: PartialSumPayload['sum']): void {
+  add({ count }: SliceRange, sum: PartialSumPayload['sum']): PartialSumPayload['sum'][] {
     if (sum instanceof Float32Array) throw new TypeError('expected an integer sum');
     if (this.#sum === undefined) this.#sum = new Int32Array(sum);
     else addIntegers(this.#sum, sum);
     this.#remaining -= count;
+    return [sum];
   }
 }
 

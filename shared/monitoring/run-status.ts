@@ -1,5 +1,6 @@
 // The response of /status: the state of a run, for commands and pages.
 import * as z from 'zod';
+import { workerStates } from './worker-states.js';
 
 /**
  * The phase of a run: `waiting` for workers, `measuring` their engines to choose one, `training`, `validating`, `testing`, `saving` a checkpoint, `paused` by an
@@ -16,14 +17,6 @@ export const runPhases = [
   'ended',
 ] as const;
 export type RunPhase = (typeof runPhases)[number];
-
-/**
- * The state of a worker: `working` on slices or an evaluation; `idle`, because it has answered for all its slices in
- * the current step or because no step has started; `spare`, connected without slices; `late`, because its slices were
- * also assigned to other workers or because it is still busy with an earlier step; or `lost`, no longer connected.
- */
-export const workerStates = ['working', 'idle', 'spare', 'late', 'lost'] as const;
-export type WorkerState = (typeof workerStates)[number];
 
 const count = z.int().nonnegative();
 /** Time in ISO 8601 format and UTC, by the coordinator's clock. */
@@ -141,8 +134,15 @@ const workerStatus = z.object({
   images: count,
   /** How the worker spent its time, over its latest answers; null before the first answer. */
   timeShares: timeShares.nullable(),
+  /**
+   * Bytes that the worker was sent, and those received from it, over this connection. For a worker behind a relay, by the
+   * relay.
+   */
   bytesSent: count,
   bytesReceived: count,
+  /** The same per second, over the last seconds. */
+  sentBytesPerSecond: z.number(),
+  receivedBytesPerSecond: z.number(),
   /** Seconds since data last arrived from the worker; for a lost worker, seconds since it was lost. */
   lastSeenSecondsAgo: z.number(),
   joinedAt: time,
@@ -152,8 +152,8 @@ const workerStatus = z.object({
   /** Reason why the worker was lost; null if it was not. */
   lostReason: z.string().nullable(),
   /**
-   * Name of the relay that the worker computes behind; null if it is connected to the coordinator. For a worker behind a
-   * relay, the coordinator knows no slices, shards, speed, images and bytes: those of the relay include them.
+   * Name of the relay that the worker computes behind; null if it is connected to the coordinator. The relay reports its
+   * workers at the heartbeat interval, without their shards. Slices, speed and images of the relay include theirs.
    */
   relay: z.string().nullable(),
   /** Number of workers behind this relay; null if this is an ordinary worker. */

@@ -4,24 +4,25 @@ import * as z from 'zod';
 import { workerConfigSchema } from '../config/config.js';
 import { datasetDescription } from '../dataset/description-schema.js';
 import { encodings, type Encoding } from '../encoding/encodings.js';
-import { PartialSumFormat } from '../encoding/partial-sum.js';
-import { engineNames } from '../engine-names.js';
+import { PartialSumFormat, sumEncodingOf } from '../encoding/partial-sum.js';
 import { ProtocolError } from '../errors.js';
 import { maxGraphBytes } from '../network/graph-json.js';
 import { maxNetworkValues, type ModelLayout } from '../network/layout.js';
+import { failureReason, measure, measurement, probe, probeResult, useEngine } from './engines/messages.js';
+import { maxHeaderBytes } from './frame.js';
 import {
-  failureReason,
-  fingerprint,
-  measure,
-  measurement,
+  alignedRange,
+  count,
+  lossSum,
   name,
   offers,
-  probe,
-  probeResult,
+  partialSumTiming,
+  phases,
   sentence,
-  useEngine,
-} from './engines/messages.js';
-import { maxHeaderBytes } from './frame.js';
+  sha256,
+  split,
+} from './message-fields.js';
+import { relayedStatus, relayedTiming, relayedWorker, relayedWorkerLeft, relayRules } from './relay-messages.js';
 
 /**
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
@@ -29,13 +30,11 @@ import { maxHeaderBytes } from './frame.js';
  */
 export const protocolVersion = 11;
 
-/** Maximum size of a shard chunk in bytes. */
-export const chunkBytes = 1 << 20;
 /**
- * Chunk size for shards that are not needed yet. Their chunks are requested one at a time, so that other messages do
- * not have to wait long.
+ * Maximum size of a shard chunk in bytes. Weights and requests wait for at most one chunk that is being sent. Chunks of
+ * shards that are not needed yet are requested one at a time.
  */
-export const prefetchChunkBytes = 1 << 18;
+export const chunkBytes = 1 << 18;
 
 /**
  * Maximum size of a shard that a worker accepts, because it receives a whole shard before it computes a slice. 100,000
@@ -47,14 +46,6 @@ export const maxShardsBytes = 256 * 2 ** 30;
 
 /** Maximum number of shards in a hello. */
 export const maxCachedShards = 10_000;
-
-const count = z.int().nonnegative();
-/** A sum of losses. It may be NaN or infinite, which the run reports as divergence, not as an invalid message. */
-const lossSum = z.custom<number>((value) => typeof value === 'number', 'expected a number');
-const milliseconds = z.number().nonnegative();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const split = z.enum(['training', 'validation', 'test']);
-const alignedRange = z.strictObject({ first: count, count: z.int().positive() });
 
 /** A set of images from one split that workers fetch and cache as a unit. */
 const shard = z.strictObject({ split, index: count, sha256, bytes: z.int().positive().max(maxShardBytes) });
@@ -90,29 +81,13 @@ const hello = z
     name,
     engines: offers,
     cachedShards: z.array(sha256).max(maxCachedShards),
-    /** True if this is a relay. */
-    relay: z.boolean().optional(),
+    /** Only for a relay: whether `any` worker with a token may join it, or only the processes of its own `host`. */
+    relay: z.enum(['any', 'host']).optional(),
   })
-  .refine(({ engines, relay }) => engines.length > 0 || relay === true, {
+  .refine(({ engines, relay }) => engines.length > 0 || relay !== undefined, {
     path: ['engines'],
     message: 'expected at least one engine',
   });
-/**
- * "This worker computes behind me now." A relay sends it when a worker joins it, and again when the worker has been told
- * which engine to use.
- */
-const relayedWorker = z.strictObject({
-  type: z.literal('relayed-worker'),
-  /** Identifies the worker among those of this relay. */
-  id: count,
-  name,
-  address: name,
-  engines: offers.min(1),
-  /** Fingerprint of the engine that the worker uses; null if it has not been told yet. */
-  fingerprint: fingerprint.nullable(),
-});
-/** "This worker no longer computes behind me, for this reason." */
-const relayedWorkerLeft = z.strictObject({ type: z.literal('relayed-worker-left'), id: count, reason: sentence });
 /** "Send me this many bytes of this shard, starting at this offset." */
 const shardRequest = z.strictObject({
   type: z.literal('shard-request'),
@@ -134,35 +109,18 @@ const gradient = z.strictObject({
   slices: z.array(z.strictObject({ lossSum, correctCount: count })).min(1),
   /** Number of gradient values that exceeded the range of 8-bit integers. Only in a step with gradient scales. */
   clippedCount: count.optional(),
-  phases: z.strictObject({
-    waitMs: milliseconds,
-    augmentMs: milliseconds,
-    computeMs: milliseconds,
-    reduceMs: milliseconds,
-    sendMs: milliseconds,
-  }),
+  /** For a relay, the sums over its workers. */
+  phases,
+  /** Only from a relay: what each of its workers contributed, in the order of their last answers. */
+  contributions: z.array(z.strictObject({ name, images: z.int().positive(), phases })).optional(),
 });
-const timeSpan = z.strictObject({ startedMs: z.number(), endedMs: z.number() });
 /**
  * "This is when I computed the partial sum that comes next, in milliseconds by my own clock." Sent if the request to
  * compute is `timed`.
  */
-const timing = z.strictObject({
-  type: z.literal('timing'),
-  step: count,
-  range: alignedRange,
-  /** Time at which the request arrived. The weights arrived earlier. */
-  receivedMs: z.number(),
-  startedMs: z.number(),
-  /** Time at which the partial sum was handed to the socket. */
-  sentMs: z.number(),
-  /** Slices in the order of computation. Each span begins with augmentation, unless it was done in advance. */
-  slices: z.array(timeSpan.extend({ slice: count, augmentMs: milliseconds, computeMs: milliseconds })).min(1),
-  /** Spans in which one gradient was added to another. */
-  additions: z.array(timeSpan),
-  /** Spans of work done in advance for a later step, since the previous partial sum. */
-  preparations: z.array(timeSpan),
-});
+const timing = partialSumTiming.extend({ type: z.literal('timing') });
+/** "I have stopped computing for this step, as you asked, and will send no more answers." */
+const cancelled = z.strictObject({ type: z.literal('cancelled'), step: count });
 /** "Here is the evaluation of this shard, followed by the predicted class of each image (see predictions.ts)." */
 const evaluation = z.strictObject({
   type: z.literal('evaluation'),
@@ -202,11 +160,14 @@ const workerMessage = z.discriminatedUnion('type', [
   relayedWorker,
   relayedWorkerLeft,
   probeResult,
+  relayedStatus,
+  relayedTiming,
   measurement,
   shardRequest,
   shardHeld,
   timing,
   gradient,
+  cancelled,
   evaluation,
   failure,
   leave,
@@ -216,27 +177,12 @@ const workerMessage = z.discriminatedUnion('type', [
 /** A message from a worker to the coordinator. */
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type Hello = z.infer<typeof hello>;
-export type RelayedWorkerMessage = z.infer<typeof relayedWorker>;
-export type RelayedWorkerLeftMessage = z.infer<typeof relayedWorkerLeft>;
 export type ProbeResultMessage = z.infer<typeof probeResult>;
 export type MeasurementMessage = z.infer<typeof measurement>;
 export type GradientMessage = z.infer<typeof gradient>;
 export type TimingMessage = z.infer<typeof timing>;
 export type FailureMessage = z.infer<typeof failure>;
 export type EvaluationMessage = z.infer<typeof evaluation>;
-
-/** What a relay needs to know to admit workers and to give them work as the coordinator does. */
-const relayRules = z.strictObject({
-  /** The engine that all workers must use, or `auto` for any. */
-  engine: z.enum(engineNames),
-  /** The run's fingerprint; null if it has not been chosen yet. */
-  fingerprint: fingerprint.nullable(),
-  /** Whether workers without this fingerprint are refused. */
-  exact: z.boolean(),
-  stragglerFactor: z.number().nonnegative(),
-  replicas: z.int().positive(),
-});
-export type RelayRules = z.infer<typeof relayRules>;
 
 /**
  * "Welcome; here is the run's configuration, what its images are, and a list of its shards, followed by the statistics for
@@ -289,6 +235,11 @@ const compute = z.strictObject({
   ranges: z.array(alignedRange).min(1),
   timed: z.boolean().optional(),
 });
+/**
+ * "I have all the answers to this step: stop computing them." The worker answers with `cancelled`, in place of the answers
+ * that it has not sent.
+ */
+const cancel = z.strictObject({ type: z.literal('cancel'), step: count });
 /** "Evaluate this shard with this step's weights." */
 const evaluate = z.strictObject({ type: z.literal('evaluate'), step: count, split, index: count });
 /** "There is no more work; do not reconnect." */
@@ -306,6 +257,7 @@ const coordinatorMessage = z.discriminatedUnion('type', [
   publishedWeights,
   weightsDifference,
   compute,
+  cancel,
   evaluate,
   goodbye,
   heartbeat,
@@ -363,7 +315,10 @@ export const maxMessageBytes = 4 * maxNetworkValues + headerAllowanceBytes;
  * every encoding, a run's first gradient travels in float32.
  */
 export function maxWorkerMessageBytes(layout: ModelLayout, sliceCount: number, encoding: Encoding): number {
-  return 4 * new PartialSumFormat(layout, encoding, false).payloadFloats(sliceCount) + headerAllowanceBytes;
+  return (
+    4 * new PartialSumFormat(layout, sumEncodingOf(encoding, undefined)).payloadFloats(sliceCount) +
+    headerAllowanceBytes
+  );
 }
 
 /**

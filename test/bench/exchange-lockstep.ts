@@ -92,7 +92,7 @@ export async function startLockstep(config: Config, workerCount: number): Promis
     async step() {
       // Every step encodes the weights, as in a real run, although the values do not change.
       const frames = encoder.encode(step, weights, movingStatistics);
-      await dispatcher.run(new GradientJob(frames, layout, 'float32', scheduler, systemClock, () => undefined));
+      await dispatcher.run(new GradientJob(frames, layout, scheduler, systemClock, () => undefined));
       step++;
     },
     async close() {

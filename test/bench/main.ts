@@ -3,6 +3,7 @@ import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 import { benchFeed } from './feed.js';
 import { benchPeers } from './peers/peers.js';
+import { benchScale } from './scale/scale.js';
 import { benchTabs } from './tabs.js';
 
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
@@ -10,6 +11,7 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   exchange: benchExchange,
   feed: benchFeed,
   peers: benchPeers,
+  scale: benchScale,
   tabs: benchTabs,
 };
 

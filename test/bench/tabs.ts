@@ -1,6 +1,7 @@
 // Benchmarks tabs of Chromium and Firefox beside a worker process: whole runs of ResNet-20 in turns, the time from the
 // click to the first slice, and the memory of a tab.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -41,8 +42,7 @@ export async function benchTabs(args: readonly string[]): Promise<void> {
     say(`${cpus().length} cores, ${processorName()}, Node.js ${process.versions.node}; ${turns} turns each`);
     await compareThroughput(browsers, folder, turns);
     for (const [name, browser] of browsers) await measureStart(name, browser, folder, turns);
-    const chromium = browsers.get('Chromium');
-    if (chromium !== undefined) await measureMemory(chromium, folder);
+    for (const [name, browser] of browsers) await measureMemory(name, browser, folder);
   } finally {
     for (const browser of browsers.values()) await browser.close();
     await rm(folder, { recursive: true });
@@ -95,14 +95,38 @@ async function measureStart(name: BrowserName, browser: TestBrowser, folder: str
   say(`${name}, from the click to the first slice, with a shard of 30.7 MB: ${first} s, on a later visit ${later} s`);
 }
 
-async function measureMemory(browser: TestBrowser, folder: string): Promise<void> {
+async function measureMemory(name: BrowserName, browser: TestBrowser, folder: string): Promise<void> {
   const coordinator = await open(folder, { ...throughputRun, steps: 10 });
   const tab = await joinTab(browser, coordinator);
-  await new Promise((resolve) => coordinator.events.once('step', resolve));
-  const bytes = await tab.evaluate<number>('performance.measureUserAgentSpecificMemory().then(({ bytes }) => bytes)');
-  say(`Chromium, memory of the page and its workers while it computes: ${(bytes / 2 ** 20).toFixed(0)} MiB`);
+  for (let step = 0; step < 5; step++) await once(coordinator.events, 'step');
+  const bytes = Math.max(...(await Promise.all((await tabProcesses()).map(residentBytes))));
+  say(`${name}, memory of the tab's process while it computes: ${(bytes / 2 ** 20).toFixed(0)} MiB`);
   await coordinator.report;
   await tab.close();
+}
+
+/** Returns the IDs of the processes that this one, or one of its children, started for tabs. */
+async function tabProcesses(): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const parents = new Map(await Promise.all(ids.map(async (id) => [id, await parentOf(id)] as const)));
+  const isOurs = (id: string | undefined): boolean =>
+    id !== undefined && (id === `${process.pid}` || isOurs(parents.get(id)));
+  const ours = ids.filter(isOurs);
+  const commandLines = await Promise.all(ours.map((id) => readProcess(id, 'cmdline')));
+  return ours.filter((_, index) => /--type=renderer|-contentproc[^]*\0tab\0/.test(commandLines[index]));
+}
+
+async function parentOf(id: string): Promise<string | undefined> {
+  return /^PPid:\t(\d+)/m.exec(await readProcess(id, 'status'))?.[1];
+}
+
+async function residentBytes(id: string): Promise<number> {
+  return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(await readProcess(id, 'status'))?.[1] ?? 0);
+}
+
+/** Returns an empty text if the process has ended. */
+async function readProcess(id: string, file: string): Promise<string> {
+  return readFile(`/proc/${id}/${file}`, 'utf8').catch(() => '');
 }
 
 async function open(folder: string, options: CoordinatorOptions): Promise<Coordinator> {

@@ -87,6 +87,8 @@ const optionsOfOthers = new Set([
   '--pairs',
   '--filters',
   '--peer',
+  '--relays',
+  '--encodings',
   '--help',
 ]);
 
@@ -199,7 +201,7 @@ describe('the next steps that `lockstep start` suggests', () => {
 
 describe('docs/protocol.md', () => {
   const page = read('docs/protocol.md');
-  const messages = read('shared/protocol/messages.ts');
+  const messages = ['messages', 'relay-messages'].map((name) => read(`shared/protocol/${name}.ts`)).join('\n');
 
   it('describes each message of this protocol version, and no other', () => {
     const types = [...messages.matchAll(/type: z\.literal\('([a-z-]+)'\)/g)].map(([, type]) => type);

@@ -97,6 +97,41 @@ async function bytesPerStep(options: CoordinatorOptions): Promise<number> {
   }
 }
 
+it('a worker that is late abandons its round once others have computed it', async () => {
+  const options = { localSteps: 8, steps: 220, slices: 2 } as const;
+  const cluster = await startCluster({ ...options, minWorkers: 2, stragglerFactor: 2 });
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let steps = 0;
+  try {
+    // The late worker stops in the third step of the third round.
+    const late = fakeEngine({ beforeSlice: () => (++steps === 8 + 3 + 3 ? held : undefined) });
+    await cluster.join({ name: 'late', engine: late });
+    await cluster.join({ name: 'other' });
+    const { events, report } = cluster.coordinator;
+    // The rounds end after steps 8, 11, 19 and 22. The other worker has computed the third and the fourth.
+    await new Promise<void>((resolve) => {
+      events.on('step', ({ step }) => {
+        if (step === 22) resolve();
+      });
+    });
+    const stepsWhenAssigned = new Promise<number>((resolve) => {
+      events.on('work-assigned', ({ worker }) => {
+        if (worker.name === 'late') resolve(steps);
+      });
+    });
+    release();
+    // It takes part again, without the last five steps of its round.
+    expect(await stepsWhenAssigned).toBe(8 + 3 + 3);
+    expect((await report).weightsSha256).toBe(await hashWith(1, options));
+  } finally {
+    release();
+    await cluster.close();
+  }
+});
+
 it('with one slice per worker, 32 local steps and int8, a step exchanges at most 0.01 of the bytes of float32', async () => {
   const less = await bytesPerStep({ localSteps: 32, encoding: 'int8' });
   expect(less / (await bytesPerStep({}))).toBeLessThan(0.01);

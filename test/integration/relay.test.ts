@@ -1,6 +1,6 @@
 // Workers behind a relay compute the bits of workers that are connected to the coordinator, whatever happens to the relay.
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEvaluation } from '../../coordinator/evaluation-run.js';
 import { startCoordinator } from '../../coordinator/main.js';
@@ -287,6 +287,16 @@ describe('a relay', () => {
     expect(await cluster.coordinator.report).toMatchObject({ exact: true, weightsSha256: longSha256 });
   });
 
+  it('tells the coordinator that the engine of its last worker cannot compute the network', async () => {
+    const cluster = await clusterOf();
+    const relay = await relayTo(cluster.coordinator.url);
+    const worker = await relay.join({ name: 'attic', engine: fakeEngine({ networkProblem: 'too deep' }) });
+    await expect(worker.done).rejects.toMatchObject({ code: 'bad-config' });
+    await expect(cluster.coordinator.report).rejects.toThrow(
+      'no worker can compute this network with its engine; attic: too deep',
+    );
+  });
+
   it('says goodbye to its workers when it is stopped', async () => {
     const cluster = await clusterOf();
     const relay = await relayTo(cluster.coordinator.url);
@@ -320,6 +330,99 @@ describe('a relay', () => {
     expect(metrics).toContain('lockstep_worker_info{worker="one",engine="fake",device="a fake device",relay="rack"} 1');
   });
 
+  it('reports what its workers do, and the run their contributions', async () => {
+    const cluster = await clusterOf({ ...longRun, minWorkers: 3, heartbeatInterval: 0.02 });
+    const { coordinator } = cluster;
+    const relay = await relayTo(coordinator.url, { name: 'rack' });
+    const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 3));
+    for (const name of ['one', 'two']) await relay.join({ name, engine: fakeEngine({ beforeSlice: slow }) });
+    await cluster.join({ name: 'attic', engine: fakeEngine({ beforeSlice: slow }) });
+    await steps(cluster, 30);
+    const [rack, one, two, attic] = coordinator.status().workers;
+    expect([rack, one, two, attic].map(({ name }) => name)).toEqual(['rack', 'one', 'two', 'attic']);
+    for (const worker of [one, two]) {
+      expect(worker.slices.length).toBeGreaterThan(0);
+      expect(worker.images).toBeGreaterThan(0);
+      expect(worker.imagesPerSecond).toBeGreaterThan(0);
+      expect(worker.bytesSent).toBeGreaterThan(0);
+      expect(worker.bytesReceived).toBeGreaterThan(0);
+      expect(worker.timeShares).not.toBeNull();
+    }
+    expect(rack.images).toBe(one.images + two.images);
+    const metrics = await (await fetch(`http://127.0.0.1:${coordinator.port}/metrics`)).text();
+    expect(metrics).toMatch(/lockstep_worker_images_per_second\{worker="one"\} [1-9]/);
+    expect(metrics).toMatch(/lockstep_worker_sent_bytes_total\{worker="two"\} [1-9]/);
+    expect(metrics).not.toContain('lockstep_worker_images_per_second{worker="rack"}');
+    const { workers, imagesSeen } = await coordinator.report;
+    expect(workers.map(({ name }) => name).toSorted()).toEqual(['attic', 'one', 'two']);
+    expect(workers.reduce((sum, { images }) => sum + images, 0)).toBe(imagesSeen);
+  });
+
+  it('has its workers in the status after they have left', async () => {
+    const cluster = await clusterOf({ ...longRun, minWorkers: 2, pauseBelow: 2 });
+    const relay = await relayTo(cluster.coordinator.url, { name: 'rack' });
+    const one = await relay.join({ name: 'one' });
+    await relay.join({ name: 'two' });
+    await steps(cluster, 2);
+    const lost = once(cluster.coordinator.events, 'worker-lost');
+    one.stop('enough');
+    await lost;
+    expect(cluster.coordinator.status().workers.find(({ name }) => name === 'one')).toMatchObject({
+      state: 'lost',
+      lostReason: 'left: enough',
+      relay: 'rack',
+      timesLost: 1,
+    });
+  });
+
+  it('has tracks for its workers in the timeline', async () => {
+    const file = inFolder('traced', 'run.json');
+    const timeline = { file, steps: { from: 3, to: 12 } };
+    const cluster = await clusterOf({ ...longRun, minWorkers: 2, stragglerFactor: 0, timeline });
+    const relay = await relayTo(cluster.coordinator.url, { name: 'rack' });
+    for (const name of ['one', 'two']) await relay.join({ name });
+    expect((await cluster.coordinator.report).weightsSha256).toBe(longSha256);
+    const { traceEvents } = JSON.parse(await readFile(file, 'utf8')) as {
+      traceEvents: { ph: string; name: string; cat?: string; pid: number; ts: number; dur: number; args?: object }[];
+    };
+    const processes = traceEvents.filter(({ name }) => name === 'process_name');
+    const pidOf = (name: string) =>
+      processes.find(({ args }) => (args as { name: string }).name.startsWith(`worker ${name} `))!.pid;
+    const updates = traceEvents.filter(({ name, cat }) => name === 'update' && cat === 'coordinator');
+    const slices = new Set<string>();
+    for (const pid of [pidOf('one'), pidOf('two')]) {
+      const spans = traceEvents.filter((event) => event.ph === 'X' && event.pid === pid);
+      expect(new Set(spans.map(({ name }) => name.split(' ')[0]))).toContain('receive');
+      expect(spans.some(({ name }) => name.startsWith('send '))).toBe(true);
+      for (const { name, args } of spans) {
+        if (name.startsWith('slice ')) slices.add(`${name} of step ${(args as { step: number }).step}`);
+      }
+      // Both clocks are this machine's, so the spans lie within the recorded steps, up to the clocks' uncertainty.
+      const last = updates.at(-1)!;
+      for (const { ts } of spans) expect(ts).toBeLessThan(last.ts + last.dur + 50_000);
+    }
+    // Ten steps of eight slices.
+    expect(slices.size).toBe(80);
+  });
+
+  it('probes its idle workers', async () => {
+    // With one slice, one of the two workers has nothing to do.
+    const cluster = await clusterOf({ ...longRun, slices: 1, minWorkers: 2, replicas: 2 });
+    const relay = await relayTo(cluster.coordinator.url);
+    const computed = [0, 0];
+    for (const worker of [0, 1]) {
+      await relay.join({
+        engine: fakeEngine({
+          beforeSlice: () => {
+            computed[worker]++;
+          },
+        }),
+      });
+    }
+    await cluster.coordinator.report;
+    expect(Math.min(...computed)).toBeGreaterThan(0);
+  });
+
   it('serves its health and its workers', async () => {
     const cluster = await clusterOf({ minWorkers: 2 });
     const relay = await relayTo(cluster.coordinator.url, { name: 'rack' });
@@ -341,10 +444,10 @@ describe('who may be a relay', () => {
   const tokens = Object.entries(inTokens).map(([role, token]) => `${role} ${role} ${token}\n`);
 
   /** Starts a run that knows these tokens, and a relay with a token of its own. */
-  async function relayWith(coordinatorToken: string): Promise<Relay> {
+  async function relayWith(coordinatorToken: string, options: Partial<RelayOptions> = {}): Promise<Relay> {
     await writeFile(inFolder('tokens'), tokens.join(''));
     const { coordinator } = await clusterOf({ tokenFile: inFolder('tokens') });
-    const relay = await startRelay({ url: coordinator.url, port: 0, cache: null, coordinatorToken });
+    const relay = await startRelay({ url: coordinator.url, port: 0, cache: null, coordinatorToken, ...options });
     closing.push(() => {
       relay.stop('the test has ended');
       return relay.done.catch(() => undefined);
@@ -355,6 +458,24 @@ describe('who may be a relay', () => {
   it.each(['relay', 'owner'] as const)('is who has a token of the role %s', async (role) => {
     const relay = await relayWith(inTokens[role]);
     expect((await once(relay.events, 'listening'))[0]).toMatchObject({ host: '127.0.0.1' });
+  });
+
+  it('is, with a token of the role worker, who lets only its own processes join', async () => {
+    const relay = await relayWith(inTokens.worker, { isForHost: true });
+    expect((await once(relay.events, 'listening'))[0]).toMatchObject({ host: '127.0.0.1' });
+  });
+
+  it('is not who has a join link', async () => {
+    const { coordinator } = await clusterOf({ token: inTokens.owner, joinLink: true });
+    const [, coordinatorToken] = coordinator.joinLink()!.url.split('#');
+    const { done } = await startRelay({
+      url: coordinator.url,
+      port: 0,
+      cache: null,
+      coordinatorToken,
+      isForHost: true,
+    });
+    await expect(done).rejects.toThrow('the token of a join link admits a single worker');
   });
 
   it('is not who has a token of the role worker', async () => {

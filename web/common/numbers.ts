@@ -18,6 +18,9 @@ export function byteSize(bytes: number): string {
   return `${bytes < 1e7 ? (bytes / 1e6).toFixed(1) : whole.format(bytes / 1e6)} MB`;
 }
 
+/** Formats a rate of transfer: `0 kB/s`, `850 kB/s`, `12 MB/s`. */
+export const bytesPerSecond = (bytes: number) => `${byteSize(bytes)}/s`;
+
 /** Formats a duration: `85 ms`, `2.1 s`, `3 min 20 s`, `5 h 12 min`. */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;

@@ -10,19 +10,23 @@ import { roundEndOf } from '../../shared/optimizer/rounds.js';
 import type { EngineModel, SliceResult } from '../engine.js';
 import type { Run, SliceImages } from './slice-images.js';
 
+/** A round was abandoned, because nobody needs its result. */
+export class AbandonedRound extends Error {}
+
 export class LocalSteps {
   readonly #run: Pick<Run, 'config' | 'stepsPerEpoch'>;
   readonly #length: RunLength;
   readonly #model: EngineModel;
   readonly #images: SliceImages;
-  readonly #signal: AbortSignal;
+  readonly #isNeeded: (step: number) => boolean;
   readonly #sgd: MomentumUpdate;
   readonly #startWeights: Float32Array;
   readonly #movingStatistics: Float32Array;
   readonly #foldedStatistics: Float32Array;
 
   /**
-   * @param signal when aborted, a round is abandoned after its current step
+   * @param isNeeded whether the round that starts with a step is still needed; otherwise, it is abandoned after its current
+   * step
    * @param module the compiled kernels of the SGD update
    */
   constructor(
@@ -30,14 +34,14 @@ export class LocalSteps {
     layout: ModelLayout,
     model: EngineModel,
     images: SliceImages,
-    signal: AbortSignal,
+    isNeeded: (step: number) => boolean,
     module: WebAssembly.Module,
   ) {
     this.#run = run;
     this.#length = { totalSteps: totalStepsOf(run.config, run.stepsPerEpoch), stepsPerEpoch: run.stepsPerEpoch };
     this.#model = model;
     this.#images = images;
-    this.#signal = signal;
+    this.#isNeeded = isNeeded;
     this.#sgd = new MomentumUpdate(layout, run.config, module);
     this.#startWeights = new Float32Array(layout.weightsSize);
     this.#movingStatistics = new Float32Array(layout.statisticsSize);
@@ -62,7 +66,7 @@ export class LocalSteps {
    * - the batch statistics of the steps, folded: see applyFoldedStatistics.
    *
    * Values that are not finite spread to the difference, where the coordinator detects them. Both arrays are valid until the
-   * next call.
+   * next call. Rejects with AbandonedRound if the round is no longer needed.
    */
   async takeSteps(step: number, slice: number): Promise<SliceResult & { startedMs: number }> {
     const { config } = this.#run;
@@ -74,7 +78,7 @@ export class LocalSteps {
     const firstBatch = await this.#images.batch(step, slice);
     const startedMs = machineMs();
     for (let each = step; each < this.roundEnd(step); each++) {
-      this.#signal.throwIfAborted();
+      if (!this.#isNeeded(step)) throw new AbandonedRound();
       const batch = each === step ? firstBatch : await this.#images.batch(each, slice);
       this.#model.setWeights(sgd.weights, this.#movingStatistics);
       const result = await this.#model.computeSlice(batch);

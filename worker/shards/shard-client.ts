@@ -2,7 +2,7 @@
 // from the coordinator.
 import type { RecordFormat } from '../../shared/dataset/record-format.js';
 import { ProtocolError } from '../../shared/errors.js';
-import { prefetchChunkBytes, type Shard, type Split, type WorkerMessage } from '../../shared/protocol/messages.js';
+import { chunkBytes, type Shard, type Split, type WorkerMessage } from '../../shared/protocol/messages.js';
 import type { RunShards } from './run-shards.js';
 import type { ShardDownload } from './shard-download.js';
 import type { ShardRecords } from './shard-records.js';
@@ -138,7 +138,7 @@ export class ShardClient {
     const { shard, requestedEnd: offset } = transfer;
     const missing = shard.bytes - offset;
     if (missing === 0) return;
-    const bytes = Math.min(missing, this.#urgent.has(shard.sha256) ? maxRequestBytes : prefetchChunkBytes);
+    const bytes = Math.min(missing, this.#urgent.has(shard.sha256) ? maxRequestBytes : chunkBytes);
     transfer.requestedEnd = offset + bytes;
     this.#send({ type: 'shard-request', sha256: shard.sha256, offset, bytes });
   }

@@ -79,7 +79,7 @@ function stepTrainer(
   );
   const computer = new SliceComputer(layout, model, images);
   const allSlices = { first: 0, count: slices };
-  const sumFormat = new PartialSumFormat(layout, 'float32', false);
+  const sumFormat = new PartialSumFormat(layout, 'float32');
   const answer = sumFormat.viewsOf(new Float32Array(sumFormat.payloadFloats(slices)), slices);
   const gradientSum = answer.sum as Float32Array;
   const batchStatistics = Array.from({ length: slices }, (_, slice) => {

@@ -80,14 +80,13 @@ export class TimelineRecorder {
         this.#endStep(event.step, event.phases.update);
         break;
       case 'worker-joined':
-        // Only the coordinator's own connections have tracks.
-        if (event.relay === undefined) this.#addWorker(event);
+        this.#addWorker(event);
         break;
       case 'relay-joined':
         this.#addWorker({ ...event, engine: 'relay' });
         break;
       case 'worker-timing':
-        this.#tracks.get(event.worker.id)?.report(event.timing);
+        this.#tracks.get(event.worker.id)?.report(event.timing, event.relayed);
         break;
       case 'clock-sample':
         this.#tracks.get(event.worker.id)?.clockOffset.add(event.sample);
@@ -126,11 +125,15 @@ export class TimelineRecorder {
   }
 
   #addWorker({ id, name, engine }: Pick<RunEventOf<'worker-joined'>, 'id' | 'name' | 'engine'>): void {
-    this.#tracks.set(id, new WorkerTracks({ id, name, engine }));
-    const worker = this.#pool.get(id);
-    if (worker === undefined) return;
-    worker.isTimed = this.#state === 'recording';
-    worker.sampleClock();
+    const connection = this.#pool.connections.find(
+      (each) => each.id === id || each.relayed?.all.some((relayed) => relayed.id === id),
+    );
+    // A relay reports its workers' times by its own clock.
+    const relayClock = connection?.id === id ? undefined : this.#tracks.get(connection?.id ?? id)?.clockOffset;
+    this.#tracks.set(id, new WorkerTracks({ id, name, engine }, relayClock));
+    if (connection === undefined) return;
+    connection.isTimed = this.#state === 'recording';
+    connection.sampleClock();
   }
 
   #startStep(number: number): void {

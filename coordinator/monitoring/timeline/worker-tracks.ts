@@ -1,6 +1,6 @@
 // The tracks of one worker in a timeline: one thread each for receiving assignments with their weights, computing, and
 // sending gradients. Times are on the coordinator's clock.
-import type { TimingMessage } from '../../../shared/protocol/messages.js';
+import type { PartialSumTiming } from '../../../shared/protocol/message-fields.js';
 import { describeRange, type SliceRange } from '../../../shared/reduction/slices.js';
 import { ClockOffset } from './clock-offset.js';
 import { processMetadata, type CompleteEvent, type MetadataEvent } from './trace-events.js';
@@ -14,17 +14,26 @@ export interface TracedWorker {
   engine: string;
 }
 
+/** What a worker reported about a partial sum. */
+interface Report {
+  timing: PartialSumTiming;
+  /** When the relay assigned the work and got the answer, on the clock of the timing, if there is a relay. */
+  relayed: { assignedMs: number; arrivedMs: number } | undefined;
+}
+
 export class WorkerTracks {
-  readonly clockOffset = new ClockOffset();
+  readonly clockOffset: ClockOffset;
   readonly worker: TracedWorker;
   /** Time when the worker was sent its first assignment of each step, on the coordinator's clock. */
   readonly #assignedMs = new Map<number, number>();
-  readonly #reports: TimingMessage[] = [];
+  readonly #reports: Report[] = [];
   /** Arrival time of each answer, on the coordinator's clock. */
   readonly #arrivedMs = new Map<string, number>();
 
-  constructor(worker: TracedWorker) {
+  /** @param clockOffset offset of the clock of the reported times: the worker's own or, behind a relay, the relay's */
+  constructor(worker: TracedWorker, clockOffset = new ClockOffset()) {
     this.worker = worker;
+    this.clockOffset = clockOffset;
   }
 
   /** Records that the worker was sent an assignment. Only the first one of each step is kept. */
@@ -32,20 +41,20 @@ export class WorkerTracks {
     if (!this.#assignedMs.has(step)) this.#assignedMs.set(step, nowMs);
   }
 
-  report(timing: TimingMessage): void {
-    this.#reports.push(timing);
+  report(timing: PartialSumTiming, relayed?: Report['relayed']): void {
+    this.#reports.push({ timing, relayed });
   }
 
   /** Records the arrival of an answer. */
   answered(step: number, range: SliceRange, nowMs: number): void {
     const key = keyOf({ step, range });
-    const timing = this.#reports.findLast((report) => keyOf(report) === key);
-    if (timing === undefined) return;
+    const report = this.#reports.findLast(({ timing }) => keyOf(timing) === key);
+    if (report === undefined) return;
     this.#arrivedMs.set(key, nowMs);
     const assignedMs = this.#assignedMs.get(step);
     if (assignedMs === undefined) return;
     // The exchange of an assignment and its answer is also a clock sample, in case no heartbeat was faster.
-    const { receivedMs, sentMs } = timing;
+    const { receivedMs, sentMs } = report.timing;
     this.clockOffset.add({ sentMs: assignedMs, receivedMs, repliedMs: sentMs, returnedMs: nowMs });
   }
 
@@ -76,16 +85,17 @@ export class WorkerTracks {
     });
     const received = new Set<number>();
     let sendEndsUs = -Infinity;
-    const spans = this.#reports.flatMap((timing) => {
+    const spans = this.#reports.flatMap(({ timing, relayed }) => {
       const { step, range, receivedMs, startedMs, sentMs, slices, additions, preparations } = timing;
       const ofStep = { step: step + 1 };
       const all: CompleteEvent[] = [];
       const assignedMs = this.#assignedMs.get(step);
-      if (assignedMs !== undefined && !received.has(step)) {
+      const assignedUs = relayed ? localUs(relayed.assignedMs) : assignedMs !== undefined && microsecondsAt(assignedMs);
+      if (assignedUs !== false && !received.has(step)) {
         received.add(step);
         // The estimated clock offset may be wrong by more than the transfer took, so make sure that nothing arrives
         // before it was sent.
-        const [from, to] = [microsecondsAt(assignedMs), localUs(receivedMs)];
+        const [from, to] = [assignedUs, localUs(receivedMs)];
         all.push(span(threads.receive, 'receive', from, Math.max(from, to), ofStep));
       }
       all.push(span(threads.compute, describeRange(range), localUs(startedMs), localUs(sentMs), ofStep));
@@ -106,10 +116,11 @@ export class WorkerTracks {
         if (localUs(from) > 0) all.push(span(threads.compute, 'prepare', localUs(from), localUs(to)));
       }
       const arrivedMs = this.#arrivedMs.get(keyOf(timing));
-      if (arrivedMs !== undefined) {
+      const arrivedUs = relayed ? localUs(relayed.arrivedMs) : arrivedMs !== undefined && microsecondsAt(arrivedMs);
+      if (arrivedUs !== false) {
         // A socket sends answers one after another.
         const from = Math.max(sendEndsUs, localUs(sentMs));
-        sendEndsUs = Math.max(from, microsecondsAt(arrivedMs));
+        sendEndsUs = Math.max(from, arrivedUs);
         all.push(span(threads.send, `send ${describeRange(range)}`, from, sendEndsUs, ofStep));
       }
       return all;

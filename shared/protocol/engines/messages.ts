@@ -1,26 +1,6 @@
-// Messages about engines, and the fields that they share with other messages; see ../messages.ts.
+// Messages about engines; see ../messages.ts.
 import * as z from 'zod';
-
-export const name = z.string().min(1).max(200);
-export const sentence = z.string().max(2000);
-export const fingerprint = z.string().min(1).max(1000);
-/** Maximum number of engines that a worker offers. */
-const maxEngines = 16;
-
-export const offers = z
-  .array(
-    z.strictObject({
-      engine: name,
-      fingerprint,
-      device: name,
-      /** True if the fingerprint is complete only after a probe. */
-      needsProbe: z.boolean().optional(),
-      /** True if only runs that name the engine use it. */
-      onlyIfNamed: z.boolean().optional(),
-    }),
-  )
-  .max(maxEngines)
-  .refine(haveDistinctFingerprints, 'expected distinct fingerprints');
+import { fingerprint, haveDistinctFingerprints, maxEngines, sentence } from '../message-fields.js';
 
 export const failureReason = { code: z.enum(['bad-config', 'engine-failed']), message: sentence };
 /**
@@ -56,7 +36,3 @@ export const measure = z.strictObject({
 });
 /** "Compute this run with this engine of yours." Sent once, before any work. */
 export const useEngine = z.strictObject({ type: z.literal('use-engine'), fingerprint });
-
-function haveDistinctFingerprints(engines: readonly { fingerprint: string }[]): boolean {
-  return new Set(engines.map((engine) => engine.fingerprint)).size === engines.length;
-}

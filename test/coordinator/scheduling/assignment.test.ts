@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { assignRanges, divideSlices, rangesWhere, type Candidate } from '../../../coordinator/scheduling/assignment.js';
-import { alignedRanges } from '../../../shared/reduction/slices.js';
+import { assignRanges, divideSlices, rangesIn, type Candidate } from '../../../coordinator/scheduling/assignment.js';
+import { alignedRanges, type SliceRange } from '../../../shared/reduction/slices.js';
 
 const holdsAll = () => true;
 const holdsNone = () => false;
@@ -12,6 +12,10 @@ function workersWith(...sliceMs: number[]): Candidate[] {
 
 function countsOf(owners: readonly number[], workers: readonly Candidate[]): number[] {
   return workers.map(({ worker }) => owners.filter((owner) => owner === worker).length);
+}
+
+function rangesWhere(sliceCount: number, hasProperty: (slice: number) => boolean): SliceRange[] {
+  return rangesIn([{ first: 0, count: sliceCount }], sliceCount, hasProperty);
 }
 
 describe('divideSlices', () => {
@@ -61,6 +65,15 @@ describe('divideSlices', () => {
     const owners = divideSlices(sliceCount, workers);
     const ranges = workers.flatMap(({ worker }) => rangesWhere(sliceCount, (slice) => owners[slice] === worker));
     expect(ranges).toHaveLength(rangeCount);
+  });
+
+  it('gives nearly equal workers equal ranges', () => {
+    // Relays with 31 or 32 workers take 1000 / 31 = 32.3 or 31.3 ms per slice. With 32 slices each, a step takes 1,032 ms.
+    // With 31 for the slower ones and 35 for the others, it would take 1,094 ms.
+    const relays = workersWith(...Array.from({ length: 32 }, (_, index) => 1000 / (index < 24 ? 31 : 32)));
+    const owners = divideSlices(1024, relays);
+    const ranges = relays.flatMap(({ worker }) => rangesWhere(1024, (slice) => owners[slice] === worker));
+    expect(ranges.map(({ count }) => count)).toEqual(Array<number>(32).fill(32));
   });
 
   it('keeps the current division unless another is much better', () => {

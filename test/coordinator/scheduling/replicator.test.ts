@@ -6,8 +6,7 @@ const shards = ['a', 'b', 'c', 'd'];
 /** Returns workers 1, 2, …; each string lists the shards that one worker holds, one letter per shard. */
 function workersHolding(...held: string[]) {
   return held.map((letters, index) => {
-    const own = new Set(letters);
-    return { id: index + 1, own, holds: (sha256: string) => own.has(sha256) };
+    return { id: index + 1, heldShards: new Set(letters) };
   });
 }
 
@@ -21,7 +20,7 @@ function makePlacements(workers: ReturnType<typeof workersHolding>, owners: numb
   for (let count = 0; ; count++) {
     const next = nextPlacement(shards, owners, workers, replicas);
     if (next === undefined) return count;
-    next.worker.own.add(next.sha256);
+    next.worker.heldShards.add(next.sha256);
   }
 }
 
@@ -64,6 +63,6 @@ it.each([
   const workers = workersHolding('ab', 'cd', '', '');
   // Each of the four shards has one copy already.
   expect(makePlacements(workers, [1, 1, 2, 2], replicas)).toBe(4 * replicas - 4);
-  for (const shard of shards) expect(workers.filter(({ holds }) => holds(shard))).toHaveLength(replicas);
-  expect(Math.max(...workers.map(({ own }) => own.size))).toBe(maxShards);
+  for (const shard of shards) expect(workers.filter(({ heldShards }) => heldShards.has(shard))).toHaveLength(replicas);
+  expect(Math.max(...workers.map(({ heldShards }) => heldShards.size))).toBe(maxShards);
 });

@@ -168,7 +168,7 @@ async function runSteps(sliceCount: number, evaluationShards: number, events: re
   for (let step = 0; step < steps; step++) {
     const weights = new WeightsEncoder().encode(step, new Float32Array(1), new Float32Array(1));
     const publish = ({ type }: NewRunEvent) => published.push(type);
-    const job = new GradientJob(weights, layout, 'float32', scheduler, simulation.clock, publish);
+    const job = new GradientJob(weights, layout, scheduler, simulation.clock, publish);
     const gradient = await drive(`step ${step}`, dispatcher.run(job));
     expect([published[0], published.at(-1)]).toEqual(['step-started', 'gradient-collected']);
     published.length = 0;

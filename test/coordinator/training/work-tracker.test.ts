@@ -65,7 +65,7 @@ class Round {
   constructor(sliceCount: number) {
     this.#sliceCount = sliceCount;
     this.work = new WorkTracker(sliceCount);
-    this.#sum = new GradientSum(sliceCount, false);
+    this.#sum = new GradientSum(sliceCount, 'float32');
   }
 
   get result(): Total | undefined {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Encoding } from '../../../shared/encoding/encodings.js';
 import { gradientBytes, weightsBytes } from '../../../shared/encoding/exchange-size.js';
 import { raiseMaxima, raiseMaximaBy } from '../../../shared/encoding/maxima.js';
-import { PartialSumFormat } from '../../../shared/encoding/partial-sum.js';
+import { PartialSumFormat, type SumEncoding } from '../../../shared/encoding/partial-sum.js';
 import { decodeSum } from '../../../shared/encoding/scaled-values.js';
 import { accumulatorFor } from '../../../shared/encoding/sum-accumulator.js';
 import { alignedRanges } from '../../../shared/reduction/slices.js';
@@ -14,8 +14,8 @@ const arrays = [
 ];
 const layout = { weights: arrays, weightsSize: 5, statisticsSize: 3 };
 
-function offsetsOf(encoding: Encoding, hasScales: boolean, sliceCount: number) {
-  const format = new PartialSumFormat(layout, encoding, hasScales);
+function offsetsOf(encoding: SumEncoding, sliceCount: number) {
+  const format = new PartialSumFormat(layout, encoding);
   const payload = new Float32Array(format.payloadFloats(sliceCount));
   const views = format.viewsOf(payload, sliceCount);
   const span = ({ byteOffset, byteLength }: ArrayBufferView) => [byteOffset, byteOffset + byteLength];
@@ -30,17 +30,18 @@ function offsetsOf(encoding: Encoding, hasScales: boolean, sliceCount: number) {
 describe('the payload of a partial sum', () => {
   it('is the sum, then the batch statistics, if the encoding is float32', () => {
     // 5 values, then 2 × 3 statistics.
-    expect(offsetsOf('float32', false, 2)).toMatchObject({ bytes: 44, sum: [0, 20], statistics: [20, 44] });
+    expect(offsetsOf('float32', 2)).toMatchObject({ bytes: 44, sum: [0, 20], statistics: [20, 44] });
   });
 
   it('also has the maxima in a step of an int8 run without scales', () => {
-    expect(offsetsOf('int8', false, 2)).toEqual({ bytes: 52, sum: [0, 20], statistics: [20, 44], maxima: [44, 52] });
+    const offsets = offsetsOf('float32-with-maxima', 2);
+    expect(offsets).toEqual({ bytes: 52, sum: [0, 20], statistics: [20, 44], maxima: [44, 52] });
   });
 
   it('ends with integers in a step with scales, filled up to whole float32 values', () => {
     // 3 statistics, 2 maxima, 5 integers and 3 unused bytes; for two slices, 6 statistics, 2 maxima, 10 bytes and 2 unused.
-    expect(offsetsOf('int8', true, 1)).toEqual({ bytes: 28, sum: [20, 25], statistics: [0, 12], maxima: [12, 20] });
-    expect(offsetsOf('int8', true, 2)).toEqual({ bytes: 44, sum: [32, 42], statistics: [0, 24], maxima: [24, 32] });
+    expect(offsetsOf('int8', 1)).toEqual({ bytes: 28, sum: [20, 25], statistics: [0, 12], maxima: [12, 20] });
+    expect(offsetsOf('int8', 2)).toEqual({ bytes: 44, sum: [32, 42], statistics: [0, 24], maxima: [24, 32] });
   });
 });
 
@@ -52,7 +53,7 @@ describe('integer sums', () => {
       { range: { first: 2, count: 1 }, sum: Int8Array.of(127, -127, 4, 0, -1) },
     ];
     for (const order of [sums, sums.toReversed()]) {
-      const accumulator = accumulatorFor(whole, 3, true);
+      const accumulator = accumulatorFor(whole, 3, 'int8');
       expect(accumulator.total).toBeUndefined();
       for (const { range, sum } of order) accumulator.add(range, sum.slice());
       const decoded = decodeSum(accumulator.total as Int32Array, Float32Array.of(0.1, 0.3), arrays);
@@ -64,8 +65,8 @@ describe('integer sums', () => {
 
   it('are not mixed with float32 sums', () => {
     const range = { first: 0, count: 1 };
-    expect(() => accumulatorFor(range, 1, true).add(range, new Float32Array(5))).toThrow(TypeError);
-    expect(() => accumulatorFor(range, 1, false).add(range, new Int8Array(5))).toThrow(TypeError);
+    expect(() => accumulatorFor(range, 1, 'int8').add(range, new Float32Array(5))).toThrow(TypeError);
+    expect(() => accumulatorFor(range, 1, 'float32').add(range, new Int8Array(5))).toThrow(TypeError);
   });
 });
 
@@ -73,7 +74,7 @@ it('float32 sums over a part of the slices are added in tree order', () => {
   const slices = Array.from({ length: 7 }, (_, slice) => Float32Array.of(slice === 4 ? 2 ** 24 : 1 + slice / 3));
   const range = { first: 4, count: 3 };
   for (const reversed of [false, true]) {
-    const accumulator = accumulatorFor(range, 7, false);
+    const accumulator = accumulatorFor(range, 7, 'float32');
     const parts = [...alignedRanges({ first: 4, count: 1 }, 7), ...alignedRanges({ first: 5, count: 2 }, 7)];
     for (const part of reversed ? parts.toReversed() : parts) {
       expect(accumulator.total).toBeUndefined();
@@ -81,6 +82,28 @@ it('float32 sums over a part of the slices are added in tree order', () => {
     }
     expect(bitsOf(accumulator.total as Float32Array)).toEqual(bitsOf(treeSum(slices, 4, 3)));
   }
+});
+
+describe('an accumulator returns the sums whose memory is no longer needed', () => {
+  const slice = (first: number) => ({ first, count: 1 });
+
+  it('once two sums have been added up in float32', () => {
+    const accumulator = accumulatorFor({ first: 0, count: 4 }, 4, 'float32');
+    const sums = [1, 2, 3, 4].map((value) => Float32Array.of(value));
+    expect(accumulator.add(slice(1), sums[1])).toEqual([]);
+    expect(accumulator.add(slice(2), sums[2])).toEqual([]);
+    // Slice 0 is added to slice 1, its sibling.
+    expect(accumulator.add(slice(0), sums[0])).toEqual([sums[0]]);
+    // Slice 3 is added to slice 2, and the two to the others.
+    expect(accumulator.add(slice(3), sums[3])).toEqual([sums[3], sums[2]]);
+    expect(accumulator.total).toBe(sums[1]);
+  });
+
+  it('at once for integers', () => {
+    const accumulator = accumulatorFor({ first: 0, count: 2 }, 2, 'int8');
+    const sums = [Int8Array.of(1), Int8Array.of(2)];
+    expect(sums.map((sum, first) => accumulator.add(slice(first), sum))).toEqual([[sums[0]], [sums[1]]]);
+  });
 });
 
 describe('maxima', () => {

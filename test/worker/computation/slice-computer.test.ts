@@ -76,7 +76,7 @@ function computerOf(gradients: readonly Float32Array[], slices = 4, batchSize = 
   );
   const computer = new SliceComputer(layout, model, images);
   async function sum(step: number, range: SliceRange) {
-    const format = new PartialSumFormat(layout, 'float32', false);
+    const format = new PartialSumFormat(layout, 'float32');
     const payload = format.viewsOf(new Float32Array(format.payloadFloats(range.count)), range.count);
     const { times, ...report } = await computer.sumRange(step, range, payload);
     return {

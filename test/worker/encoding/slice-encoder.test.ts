@@ -21,7 +21,7 @@ const kernels = await loadRoundingKernels();
 const seed = 2 ** 40 + 7;
 
 function payloadFor(layout: Layout, sliceCount: number): PartialSumPayload {
-  const format = new PartialSumFormat({ ...layout, statisticsSize: 0 }, 'int8', true);
+  const format = new PartialSumFormat({ ...layout, statisticsSize: 0 }, 'int8');
   return format.viewsOf(new Float32Array(format.payloadFloats(sliceCount)), sliceCount);
 }
 

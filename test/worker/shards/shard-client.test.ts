@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { recordFormat } from '../../../shared/dataset/record-format.js';
-import { prefetchChunkBytes, type Shard, type WorkerMessage } from '../../../shared/protocol/messages.js';
+import { chunkBytes, type Shard, type WorkerMessage } from '../../../shared/protocol/messages.js';
 import { sha256Of } from '../../../shared/sha256.js';
 import { DiskShardCache } from '../../../worker/shards/disk-shard-cache.js';
 import { RunShards } from '../../../worker/shards/run-shards.js';
@@ -211,7 +211,7 @@ describe('a shard in memory', () => {
 });
 
 describe('a prefetched shard', () => {
-  const size = 2 * prefetchChunkBytes + 100;
+  const size = 2 * chunkBytes + 100;
   const large = new Uint8Array(size).fill(7);
   const largeSha256 = sha256Of(large);
 
@@ -227,14 +227,14 @@ describe('a prefetched shard', () => {
   it('is requested one chunk at a time', async () => {
     const { send, done, receive } = await prefetching();
     const requests = [
-      requestOf(largeSha256, 0, prefetchChunkBytes),
-      requestOf(largeSha256, prefetchChunkBytes, prefetchChunkBytes),
-      requestOf(largeSha256, 2 * prefetchChunkBytes, 100),
+      requestOf(largeSha256, 0, chunkBytes),
+      requestOf(largeSha256, chunkBytes, chunkBytes),
+      requestOf(largeSha256, 2 * chunkBytes, 100),
     ];
-    receive(0, prefetchChunkBytes);
-    receive(prefetchChunkBytes, 2 * prefetchChunkBytes);
+    receive(0, chunkBytes);
+    receive(chunkBytes, 2 * chunkBytes);
     expect(send.mock.calls).toEqual(requests);
-    receive(2 * prefetchChunkBytes, size);
+    receive(2 * chunkBytes, size);
     await done;
     expect(send.mock.calls).toEqual([...requests, [{ type: 'shard-held', sha256: largeSha256 }]]);
   });
@@ -243,13 +243,10 @@ describe('a prefetched shard', () => {
     const { send, client, done, receive } = await prefetching();
     const needed = client.recordsOf('training', 0);
     // The first chunk has already been requested; a second request covers the rest.
-    const requests = [
-      requestOf(largeSha256, 0, prefetchChunkBytes),
-      requestOf(largeSha256, prefetchChunkBytes, prefetchChunkBytes + 100),
-    ];
+    const requests = [requestOf(largeSha256, 0, chunkBytes), requestOf(largeSha256, chunkBytes, chunkBytes + 100)];
     expect(send.mock.calls).toEqual(requests);
-    receive(0, prefetchChunkBytes);
-    receive(prefetchChunkBytes, size);
+    receive(0, chunkBytes);
+    receive(chunkBytes, size);
     await done;
     expect(sha256Of(await bytesOf(needed))).toBe(largeSha256);
     expect(send.mock.calls.slice(0, -1)).toEqual(requests);

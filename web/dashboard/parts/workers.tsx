@@ -3,11 +3,21 @@
 import { computes } from '../../../shared/monitoring/computing-workers.js';
 import type { TimeShares, WorkerStatus } from '../../../shared/monitoring/run-status.js';
 import { ending, live, session } from '../store.js';
-import { duration, percent, perSecond, wholeNumber } from '../../common/numbers.js';
+import { bytesPerSecond, duration, percent, perSecond, wholeNumber } from '../../common/numbers.js';
 import { describeLoss, sliceRanges } from '../wording.js';
 import { confirmation } from './controls.js';
 
-const columns = ['Worker', 'State', 'Engine and device', 'Slices', 'Images/s', 'Time', 'Last seen', 'Lost'] as const;
+const columns = [
+  'Worker',
+  'State',
+  'Engine and device',
+  'Slices',
+  'Images/s',
+  'Network',
+  'Time',
+  'Last seen',
+  'Lost',
+] as const;
 
 export function Workers() {
   const { workers } = live.value!.status;
@@ -52,7 +62,7 @@ export function Workers() {
 }
 
 function isNumber(column: string): boolean {
-  return column === 'Images/s' || column === 'Last seen';
+  return column === 'Images/s' || column === 'Network' || column === 'Last seen';
 }
 
 function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
@@ -79,6 +89,10 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
       <td role="cell" data-label="Images/s" class="number">
         {imagesPerSecond > 0 ? perSecond(imagesPerSecond) : '–'}
         <span class="sub">{worker.images > 0 && `${wholeNumber(worker.images)} in total`}</span>
+      </td>
+      <td role="cell" data-label="Network" class="number" title="Bytes per second to and from the worker">
+        {isLost ? '–' : `${bytesPerSecond(worker.sentBytesPerSecond)} down`}
+        <span class="sub">{!isLost && `${bytesPerSecond(worker.receivedBytesPerSecond)} up`}</span>
       </td>
       <td role="cell" data-label="Time">
         {timeShares === null ? '–' : <Shares shares={timeShares} />}
