@@ -29,8 +29,14 @@ const branches: Readonly<Record<string, (channels: number) => readonly Node[]>> 
   dense: () => [{ op: 'flatten' }, { op: 'dense', units: 13 }, { op: 'gelu' }],
 };
 
-/** Returns the graph. Its branches have images with this many channels. */
-export function branchingNetwork(channels: number): NetworkGraph {
+/** Branches whose kernels depend most on the number of channels. */
+const essential: readonly string[] = ['same', 'strided', 'grouped', 'plainBatchNorm', 'maxPool', 'pad'];
+
+/**
+ * Returns the graph. Its branches have images with this many channels.
+ * @param isComplete whether it has all branches
+ */
+export function branchingNetwork(channels: number, isComplete = true): NetworkGraph {
   const nodes: (Node & { name: string; inputs: string[] })[] = [];
   const add = (name: string, inputs: string[], node: Node): string => {
     nodes.push({ name, inputs, ...node });
@@ -41,6 +47,7 @@ export function branchingNetwork(channels: number): NetworkGraph {
   const average = (branch: string, x: string) => add(`${branch}/average`, [x], { op: 'globalAveragePool' });
   const ends: string[] = [];
   for (const [branch, nodesOf] of Object.entries(branches)) {
+    if (!isComplete && !essential.includes(branch)) continue;
     let x = start(branch);
     let isVector = false;
     for (const [index, node] of nodesOf(channels).entries()) {
@@ -53,8 +60,8 @@ export function branchingNetwork(channels: number): NetworkGraph {
   const [a, b, c] = ['a', 'b', 'c'].map(start);
   ends.push(peak);
   ends.push(average('sum', add('sum', [a, b, a, c], { op: 'add' })));
-  ends.push(average('product', add('product', [b, c], { op: 'multiply' })));
-  ends.push(average('gated', add('gated', [a, peak], { op: 'multiply' })));
+  if (isComplete) ends.push(average('product', add('product', [b, c], { op: 'multiply' })));
+  if (isComplete) ends.push(average('gated', add('gated', [a, peak], { op: 'multiply' })));
   const joined = add('joined', [a, b, c], { op: 'concat' });
   ends.push(average('joined', add('joined/gelu', [joined], { op: 'gelu' })));
   const features = add('features', ends, { op: 'concat' });

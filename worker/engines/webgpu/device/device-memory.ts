@@ -87,25 +87,24 @@ export class DeviceMemory {
   async reserve(images: number): Promise<boolean> {
     if (images <= this.capacity) return false;
     this.#release();
-    if (await this.#allocate(images)) return true;
-    const needed = this.#planFor(images);
-    let [fits, fails] = [0, images];
-    while (fails - fits > 1) {
-      const middle = (fits + fails) >> 1;
-      if (await this.#allocate(middle)) fits = middle;
-      else fails = middle;
-      this.#release();
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.#gpu.device.limits;
+    const maxBytes = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+    const { totalBytes, largestBytes } = this.#planFor(images);
+    const needs = `a slice of ${images} images needs ${mebibytes(totalBytes)} on the GPU`;
+    if (largestBytes > maxBytes) {
+      const fits = await largestBelow(images, (count) => this.#planFor(count).largestBytes <= maxBytes);
+      throw doesNotFit(
+        `${needs}, ${mebibytes(largestBytes)} of it for one array, but the device binds at most ${mebibytes(maxBytes)}`,
+        fits,
+      );
     }
-    const { maxStorageBufferBindingSize } = this.#gpu.device.limits;
-    const why =
-      needed.largestBytes > maxStorageBufferBindingSize
-        ? `, ${mebibytes(needed.largestBytes)} of it for one layer, but the device binds at most ${mebibytes(maxStorageBufferBindingSize)}`
-        : ', which the device does not have';
-    throw new LockstepError(
-      'bad-config',
-      `a slice of ${images} images needs ${mebibytes(needed.totalBytes)} on the GPU${why}: ` +
-        (fits === 0 ? 'use a smaller network' : `increase \`slices\`, so that a slice has at most ${fits} images`),
-    );
+    if (await this.#allocate(images)) return true;
+    const fits = await largestBelow(images, async (count) => {
+      this.#release();
+      return this.#allocate(count);
+    });
+    this.#release();
+    throw doesNotFit(`${needs}, which the device does not have`, fits);
   }
 
   destroy(): void {
@@ -147,8 +146,6 @@ export class DeviceMemory {
   async #allocate(images: number): Promise<boolean> {
     const { device } = this.#gpu;
     const plan = this.#planFor(images);
-    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
-    if (plan.largestBytes > Math.min(maxStorageBufferBindingSize, maxBufferSize)) return false;
     device.pushErrorScope('out-of-memory');
     this.#plan = plan;
     this.#slotBuffers = plan.slots.slots.map(({ bytes }) => this.#gpu.createBuffer(bytes, storageUsage));
@@ -168,6 +165,23 @@ export class DeviceMemory {
     this.#plan = null;
     this.capacity = 0;
   }
+}
+
+/** Returns the largest number below `fails` that satisfies a condition, which all smaller numbers satisfy too. */
+async function largestBelow(fails: number, condition: (count: number) => boolean | Promise<boolean>): Promise<number> {
+  let [fits, tooMany] = [0, fails];
+  while (tooMany - fits > 1) {
+    const middle = (fits + tooMany) >> 1;
+    if (await condition(middle)) fits = middle;
+    else tooMany = middle;
+  }
+  return fits;
+}
+
+function doesNotFit(problem: string, fits: number): LockstepError {
+  const remedy =
+    fits === 0 ? 'use a smaller network' : `increase \`slices\`, so that a slice has at most ${fits} images`;
+  return new LockstepError('bad-config', `${problem}: ${remedy}`);
 }
 
 function mebibytes(bytes: number): string {
