@@ -18,9 +18,9 @@ import {
 import type { SliceRange } from '../../shared/reduction/slices.js';
 import { Traffic } from '../scheduling/traffic.js';
 import { WorkerLoad, type WorkerView } from '../scheduling/worker-load.js';
+import type { ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
 import { WorkerEngines } from './engines/worker-engines.js';
 import { assertContributions, assertGradientCounts } from './gradient-counts.js';
-import type { ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
 import type { JoiningWorker } from './handshake.js';
 import { RelayedWorkers, type RelayedMessage } from './relays/relayed-workers.js';
 import { ShardSender } from './shard-sender.js';
@@ -319,13 +319,13 @@ export class WorkerConnection implements WorkerView {
         this.#checkStep(message);
         this.load.evaluationAnswered(message.step, this.#settings.clock.now());
         return this.#handlers.onAnswer(message, payload);
+      case 'cancelled':
+        if (message.step !== this.#cancelledStep) throw new ProtocolError('a worker cancelled a step by itself');
+        return this.load.cancelled(message.step);
       case 'probe-result':
         return this.engines.probed(message) ? this.#handlers.onProbed() : undefined;
       case 'measurement':
         return this.#handlers.onMeasured(this.engines.speedsIn(message, this.relayed !== undefined));
-      case 'cancelled':
-        if (message.step !== this.#cancelledStep) throw new ProtocolError('a worker cancelled a step by itself');
-        return this.load.cancelled(message.step);
       case 'timing': {
         this.#checkStep(message);
         const { type: _type, ...timing } = message;

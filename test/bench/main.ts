@@ -2,6 +2,7 @@
 import { benchDashboard } from './dashboard.js';
 import { benchExchange } from './exchange.js';
 import { benchFeed } from './feed.js';
+import { benchLinks } from './links/links.js';
 import { benchPeers } from './peers/peers.js';
 import { benchScale } from './scale/scale.js';
 import { benchTabs } from './tabs.js';
@@ -10,6 +11,7 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   dashboard: benchDashboard,
   exchange: benchExchange,
   feed: benchFeed,
+  links: benchLinks,
   peers: benchPeers,
   scale: benchScale,
   tabs: benchTabs,

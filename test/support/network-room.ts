@@ -11,13 +11,18 @@ import { messageOf } from '../../shared/errors.js';
 
 const run = promisify(execFile);
 const namespaces = '/var/run/netns';
-const badCable = fileURLToPath(new URL('bad_cable.py', import.meta.url));
+/** The Python file stays in the source tree when a benchmark is compiled to dist/test. */
+const badCable = ['bad_cable.py', '../../../test/support/bad_cable.py']
+  .map((file) => fileURLToPath(new URL(file, import.meta.url)))
+  .find((file) => existsSync(file))!;
 
 export interface LinkConditions {
   /** Delay added to every frame, in each direction. */
   delayMs: number;
   /** Fraction of frames that are lost, from 0 to 1. */
   loss: number;
+  /** Rate in each direction, in Mbit/s; unlimited by default. Up to 200 ms of frames are queued, then frames are lost. */
+  rateMbit?: number;
 }
 
 export interface Machine {
@@ -91,13 +96,18 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
 
   /** Creates a pair of connected devices: eth0 on the machine and a port on the switch. */
   async function layCable(space: string, port: string, conditions: LinkConditions | undefined): Promise<void> {
-    if (conditions !== undefined && means === 'program') {
-      const { delayMs, loss } = conditions;
+    // Links with a rate are the same on all hosts.
+    if (conditions !== undefined && (means === 'program' || conditions.rateMbit !== undefined)) {
+      const { delayMs, loss, rateMbit } = conditions;
       const ends = [space, 'eth0', switchSpace, port, String(delayMs), String(loss)];
       const cable = spawn('python3', [badCable, ...ends], { stdio: ['pipe', 'pipe', 'inherit'] });
       cables.push(cable);
       // bad_cable.py prints a line once the cable works.
       await Promise.race([once(cable.stdout, 'data'), once(cable, 'exit')]);
+      if (rateMbit === undefined) return;
+      const limit = ['tbf', 'rate', `${rateMbit}mbit`, 'burst', String(burstBytes(rateMbit)), 'latency', '200ms'];
+      await on(['ip', 'netns', 'exec', space], 'tc', 'qdisc', 'add', 'dev', 'eth0', 'root', ...limit);
+      await on(onSwitch, 'tc', 'qdisc', 'add', 'dev', port, 'root', ...limit);
       return;
     }
     await run('ip', [
@@ -157,6 +167,11 @@ export async function openRoom(means: 'netem' | 'program' = 'netem'): Promise<Ne
     },
     close,
   };
+}
+
+/** Returns how much may leave at once: 1 ms of frames, but at least the 10 frames that TCP sends at first. */
+function burstBytes(rateMbit: number): number {
+  return Math.max(10 * 1514, rateMbit * 125);
 }
 
 async function on(prefix: readonly string[], ...command: string[]): Promise<void> {

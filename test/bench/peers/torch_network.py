@@ -1,6 +1,7 @@
 """Measures PyTorch's training step of a network on the CPU, alone or with DistributedDataParallel over gloo.
 
     NETWORK="$(cat network.json)" python torch_network.py [--processes 1] [--threads 1] [--batch-size 128] ... (see --help)
+    NETWORK="$(cat network.json)" python torch_network.py --processes 2 --rank 0 --address 10.0.0.1:29500 --device eth0
 
 The environment variable NETWORK contains the network as Lockstep writes it: JSON with a list of nodes.
 
@@ -19,6 +20,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 from torch.nn import functional as F
 
 WARM_UP_STEPS = 3
@@ -135,6 +137,26 @@ class Network(nn.Module):
         return x
 
 
+def register_hook(model, hook):
+    if hook == "fp16":
+        model.register_comm_hook(None, default_hooks.fp16_compress_hook)
+    elif hook == "powersgd":
+        # Rank 1 sends the least. By default, the first 1,000 steps are not compressed.
+        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=1, start_powerSGD_iter=2)
+        model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+
+
+def traffic(device):
+    """Bytes that a network device has sent and received, with headers. Empty without a device."""
+    if device is None:
+        return {}
+    counts = {}
+    for name, direction in {"sentPerStep": "tx", "receivedPerStep": "rx"}.items():
+        with open(f"/sys/class/net/{device}/statistics/{direction}_bytes") as file:
+            counts[name] = int(file.read())
+    return counts
+
+
 def measure(rank, options):
     torch.set_num_threads(options.threads)
     torch.manual_seed(rank)
@@ -143,9 +165,15 @@ def measure(rank, options):
     model = Network(json.loads(os.environ["NETWORK"]), options.image_shape, CLASSES)
     model = model.to(memory_format=torch.channels_last)
     if is_distributed:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(options.port))
+        host, port = options.address.split(":")
+        os.environ.update(MASTER_ADDR=host, MASTER_PORT=port)
+        if options.device is not None:
+            os.environ["GLOO_SOCKET_IFNAME"] = options.device
         dist.init_process_group("gloo", rank=rank, world_size=options.processes)
-        model = nn.parallel.DistributedDataParallel(model)
+        # With several buckets, the processes may start the all-reduces of PowerSGD in different orders, and gloo fails.
+        one_bucket = {"bucket_cap_mb": 1024} if options.hook == "powersgd" else {}
+        model = nn.parallel.DistributedDataParallel(model, **one_bucket)
+        register_hook(model, options.hook)
     images_each = options.batch_size // options.processes
     images = torch.randn(images_each, channels, height, width).to(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (images_each,))
@@ -171,7 +199,9 @@ def measure(rank, options):
     if is_distributed:
         dist.broadcast(steps, 0)  # every process makes the same number of steps
     steps = int(steps)
+    before = traffic(options.device)
     seconds = seconds_for(steps)
+    after = traffic(options.device)
     if rank == 0:
         line = {
             "peer": "PyTorch " + torch.__version__,
@@ -181,6 +211,7 @@ def measure(rank, options):
             "batchSize": options.batch_size,
             "precision": options.precision,
             "steps": steps,
+            **{name: round((after[name] - before[name]) / steps) for name in after},
             "imagesPerSecond": round(options.batch_size * steps / seconds, 1),
         }
         print(json.dumps(line), flush=True)
@@ -206,11 +237,17 @@ def main():
     parser.add_argument("--image-shape", type=shape_of, default="32x32x3", help="height x width x channels")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16: autocast")
     parser.add_argument("--seconds", type=float, default=5, help="approximate duration of the measurement")
+    parser.add_argument("--hook", choices=["none", "fp16", "powersgd"], default="none", help="DDP's communication hook")
+    parser.add_argument("--rank", type=int, help="be only this one of the processes; the others are started elsewhere")
+    parser.add_argument("--address", help="with --rank: HOST:PORT where the process of rank 0 listens")
+    parser.add_argument("--device", help="network device for gloo, whose bytes are counted")
     options = parser.parse_args()
     if options.batch_size % options.processes != 0:
         parser.error(f"--processes {options.processes} must divide --batch-size {options.batch_size}")
-    options.port = free_port()
-    if options.processes == 1:
+    options.address = options.address or f"127.0.0.1:{free_port()}"
+    if options.rank is not None:
+        measure(options.rank, options)
+    elif options.processes == 1:
         measure(0, options)
     else:
         mp.spawn(measure, (options,), options.processes)

@@ -34,7 +34,7 @@ function connect() {
   });
   const handlers = {
     onAnswer: vi.fn<ConnectionHandlers['onAnswer']>(),
-    onProbed: vi.fn(),
+    onProbed: vi.fn<() => void>(),
     onMeasured: vi.fn<ConnectionHandlers['onMeasured']>(),
     onTiming: vi.fn<ConnectionHandlers['onTiming']>(),
     onClockSample: vi.fn<ConnectionHandlers['onClockSample']>(),
