@@ -30,7 +30,7 @@ const branches: Readonly<Record<string, (channels: number) => readonly Node[]>> 
 };
 
 /** Branches whose kernels depend most on the number of channels. */
-const essential: readonly string[] = ['same', 'strided', 'grouped', 'plainBatchNorm', 'maxPool', 'pad'];
+const essential = new Set(['same', 'strided', 'grouped', 'plainBatchNorm', 'maxPool', 'pad']);
 
 /**
  * Returns the graph. Its branches have images with this many channels.
@@ -47,7 +47,7 @@ export function branchingNetwork(channels: number, isComplete = true): NetworkGr
   const average = (branch: string, x: string) => add(`${branch}/average`, [x], { op: 'globalAveragePool' });
   const ends: string[] = [];
   for (const [branch, nodesOf] of Object.entries(branches)) {
-    if (!isComplete && !essential.includes(branch)) continue;
+    if (!isComplete && !essential.has(branch)) continue;
     let x = start(branch);
     let isVector = false;
     for (const [index, node] of nodesOf(channels).entries()) {

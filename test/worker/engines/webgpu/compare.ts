@@ -38,7 +38,12 @@ export async function errorsOf(
     { name: 'loss', error: relativeError([results.lossSum], [trained.lossSum]) },
     { name: 'correct', error: Math.abs(slice.correctCount - trained.correctCount) },
     ...layout.statistics.map((array) => own(results.batchStatistics, trained.batchStatistics, array)),
-    ...gradients.map((array) => own(results.gradientSum, trained.gradientSum, array)),
+    ...gradients.map((array) => {
+      const { name, error } = own(results.gradientSum, trained.gradientSum, array);
+      // The few values of a small array may be sums that nearly cancel, so they are compared with the whole gradient.
+      const largest = largestOf(trained.gradientSum, array.offset, array.size);
+      return array.size > 17 ? { name, error } : { name, error: (error * largest) / largestOf(trained.gradientSum) };
+    }),
   ];
   return errors.filter(({ error }) => !(error <= bound));
 }

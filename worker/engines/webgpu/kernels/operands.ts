@@ -1,4 +1,5 @@
-// The matrices whose products are convolutions and their gradients: patches of images, filters, and gradients.
+// The matrices whose products are convolutions and their gradients: patches of images, filters, and gradients. Elements
+// outside a matrix are selected away instead of branched around: compilers take minutes for so many branches.
 import type { Padding } from '../../../../shared/network/layers.js';
 import type { Region } from '../memory/resources.js';
 import type { Value } from '../values/value.js';
@@ -37,8 +38,8 @@ function declareInput(kernel: Kernel, g: Geometry, input: Value): 1 | 4 {
   const width = widthFor(g.channels);
   const type = typeOf(width);
   kernel.declare(`fn inputAt(isValid: bool, y: i32, x: i32, at: i32, channel: u32) -> ${type} {
-  if (!isValid || y < 0 || y >= ${g.height} || x < 0 || x >= ${g.width}) { return ${type}(); }
-  return ${input.load(kernel, width)}(u32(at), channel);
+  let isInside = isValid & (y >= 0) & (y < ${g.height}) & (x >= 0) & (x < ${g.width});
+  return select(${type}(), ${input.load(kernel, width)}(select(0u, u32(at), isInside), channel), isInside);
 }`);
   return width;
 }
@@ -65,7 +66,7 @@ export function patchRows(kernel: Kernel, g: Geometry, input: Value): Operand {
   const width = declareInput(kernel, g, input);
   const size = g.kernelSize[0] * g.kernelSize[1] * g.channels;
   const element = (line: number) => (n: number) =>
-    `inputAt(isInside${line} && term + ${n}u < ${size}u, y${line} + row${n}, x${line} + column${n}, at${line} + offset${n}, channel${n})`;
+    `inputAt(isInside${line} & (term + ${n}u < ${size}u), y${line} + row${n}, x${line} + column${n}, at${line} + offset${n}, channel${n})`;
   return {
     along: 'terms',
     prepare: (begin) =>
@@ -87,7 +88,7 @@ export function patchColumns(kernel: Kernel, g: Geometry, input: Value): Operand
   const width = declareInput(kernel, g, input);
   const size = g.kernelSize[0] * g.kernelSize[1] * g.channels;
   const element = (term: number) => (n: number) =>
-    `inputAt(isElement${n} && term + ${term}u < endTerm, y${term} + row${n}, x${term} + column${n}, at${term} + offset${n}, channel${n})`;
+    `inputAt(isElement${n} & (term + ${term}u < endTerm), y${term} + row${n}, x${term} + column${n}, at${term} + offset${n}, channel${n})`;
   return {
     along: 'lines',
     prepare: (begin) =>
@@ -109,8 +110,8 @@ export function filterColumns(kernel: Kernel, g: Geometry, filters: Region): Ope
   const array = kernel.read(filters, type);
   const size = g.kernelSize[0] * g.kernelSize[1] * g.channels;
   kernel.declare(`fn filterAt(line: u32, term: u32) -> ${type} {
-  if (line >= ${g.filters}u || term >= ${size}u) { return ${type}(); }
-  return ${array}[${quotient(`term * ${g.filters}u + line`, width)}];
+  let isInside = (line < ${g.filters}u) & (term < ${size}u);
+  return select(${type}(), ${array}[select(0u, ${quotient(`term * ${g.filters}u + line`, width)}, isInside)], isInside);
 }`);
   return {
     along: 'lines',
@@ -125,8 +126,9 @@ export function gradientColumns(kernel: Kernel, g: Geometry, gradient: Value): O
   const width = widthFor(g.filters);
   const type = typeOf(width);
   kernel.declare(`fn gradientAt(isTerm: bool, pixel: u32, line: u32) -> ${type} {
-  if (!isTerm || line >= ${g.filters}u) { return ${type}(); }
-  return ${gradient.load(kernel, width)}(${quotient(`pixel * ${g.filters}u + line`, width)}, ${quotient('line', width)});
+  let isInside = isTerm & (line < ${g.filters}u);
+  let at = select(0u, ${quotient(`pixel * ${g.filters}u + line`, width)}, isInside);
+  return select(${type}(), ${gradient.load(kernel, width)}(at, select(0u, ${quotient('line', width)}, isInside)), isInside);
 }`);
   return {
     along: 'lines',
@@ -146,17 +148,16 @@ export function gradientRows(kernel: Kernel, g: Geometry, gradient: Value): Oper
   const size = g.kernelSize[0] * g.kernelSize[1] * g.filters;
   const [rowStride, columnStride] = g.strides;
   kernel.declare(`fn outputAt(isValid: bool, image: u32, y: i32, x: i32, feature: u32) -> ${type} {
-  if (!isValid || y < 0 || x < 0 || ${remainder('u32(y)', rowStride)} != 0u || ${remainder('u32(x)', columnStride)} != 0u) {
-    return ${type}();
-  }
+  let isAligned = (${remainder('u32(y)', rowStride)} == 0u) & (${remainder('u32(x)', columnStride)} == 0u);
   let row = ${quotient('u32(y)', rowStride)};
   let column = ${quotient('u32(x)', columnStride)};
-  if (row >= ${g.outHeight}u || column >= ${g.outWidth}u) { return ${type}(); }
+  let isInside = isValid & isAligned & (y >= 0) & (x >= 0) & (row < ${g.outHeight}u) & (column < ${g.outWidth}u);
   let pixel = (image * ${g.outHeight}u + row) * ${g.outWidth}u + column;
-  return ${gradient.load(kernel, width)}(pixel * ${g.filters / width}u + feature, feature);
+  let at = select(0u, pixel * ${g.filters / width}u + feature, isInside);
+  return select(${type}(), ${gradient.load(kernel, width)}(at, feature), isInside);
 }`);
   const element = (line: number) => (n: number) =>
-    `outputAt(isInside${line} && term + ${n}u < ${size}u, image${line}, y${line} - row${n}, x${line} - column${n}, feature${n})`;
+    `outputAt(isInside${line} & (term + ${n}u < ${size}u), image${line}, y${line} - row${n}, x${line} - column${n}, feature${n})`;
   return {
     along: 'terms',
     prepare: (begin) =>
@@ -187,8 +188,8 @@ export function filterRows(kernel: Kernel, g: Geometry, filters: Region): Operan
   const array = kernel.read(filters, type);
   const size = g.kernelSize[0] * g.kernelSize[1] * g.filters;
   kernel.declare(`fn filterAt(line: u32, term: u32, at: u32) -> ${type} {
-  if (line >= ${g.channels}u || term >= ${size}u) { return ${type}(); }
-  return ${array}[at + line * ${g.filters / width}u];
+  let isInside = (line < ${g.channels}u) & (term < ${size}u);
+  return select(${type}(), ${array}[select(0u, at + line * ${g.filters / width}u, isInside)], isInside);
 }`);
   return {
     along: 'terms',
