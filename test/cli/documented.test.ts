@@ -201,7 +201,9 @@ describe('the next steps that `lockstep start` suggests', () => {
 
 describe('docs/protocol.md', () => {
   const page = read('docs/protocol.md');
-  const messages = ['messages', 'relay-messages', 'engines/messages'].map((name) => read(`shared/protocol/${name}.ts`)).join('\n');
+  const messages = ['messages', 'relay-messages', 'engines/messages']
+    .map((name) => read(`shared/protocol/${name}.ts`))
+    .join('\n');
 
   it('describes each message of this protocol version, and no other', () => {
     const types = [...messages.matchAll(/type: z\.literal\('([a-z-]+)'\)/g)].map(([, type]) => type);
