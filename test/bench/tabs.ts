@@ -113,7 +113,7 @@ async function tabProcesses(): Promise<string[]> {
     id !== undefined && (id === `${process.pid}` || isOurs(parents.get(id)));
   const ours = ids.filter(isOurs);
   const commandLines = await Promise.all(ours.map((id) => readProcess(id, 'cmdline')));
-  return ours.filter((_, index) => /--type=renderer|-contentproc[^]*\0tab\0/.test(commandLines[index]));
+  return ours.filter((_, index) => /--type=renderer|-content[^]*\0tab\0/.test(commandLines[index]));
 }
 
 async function parentOf(id: string): Promise<string | undefined> {

@@ -19,7 +19,7 @@ Needs root on Linux with iproute2, and PyTorch in the Python interpreter named b
 `;
 
 /** Steps of a round in `int8-local`. */
-export const localSteps = 8;
+const localSteps = 8;
 
 /** What to measure: options of the coordinator, or a communication hook of DistributedDataParallel. */
 const subjects = {
