@@ -35,7 +35,7 @@ ${eachPixel('      sum = sum + x;')}
   workgroupBarrier();
 ${foldLanes(columns, 1)}
   let total = sums[lane % ${columns}u];
-  let mean = total * (1.0 / f32(end - begin));
+  let mean = total * reciprocal(f32(end - begin));
   workgroupBarrier();
   var squares = 0.0;
 ${eachPixel('      let d = x - mean;\n      squares = squares + d * d;')}
@@ -78,12 +78,12 @@ export function mergeStatisticsKernel(
   sums[lane] = sum;
   workgroupBarrier();
 ${foldMerge(1)}
-  let mean = sums[0] * (1.0 / f32(total));
+  let mean = sums[0] * reciprocal(f32(total));
   workgroupBarrier();
   var squares = 0.0;
   for (var strip = lane; strip < strips; strip += ${mergeThreads}u) {
     let size = f32(min(${size}u, total - strip * ${size}u));
-    let d = ${source}[strip * ${2 * channels}u + channel] * (1.0 / size) - mean;
+    let d = ${source}[strip * ${2 * channels}u + channel] * reciprocal(size) - mean;
     squares = squares + ${source}[strip * ${2 * channels}u + ${channels}u + channel];
     squares = squares + size * d * d;
   }
@@ -91,7 +91,7 @@ ${foldMerge(1)}
   workgroupBarrier();
 ${foldMerge(1)}
   if (lane == 0u) {
-    let variance = sums[0] * (1.0 / f32(total));
+    let variance = sums[0] * reciprocal(f32(total));
     ${kernel.write(outputs.mean, 'f32')}[channel] = mean;
     ${kernel.write(outputs.variance, 'f32')}[channel] = variance;
 ${writeNorm(kernel, arrays)}
@@ -118,7 +118,7 @@ ${writeNorm(kernel, arrays)}
 function writeNorm(kernel: Kernel, { gamma, beta, epsilon, channels, norm }: NormArrays): string {
   const target = kernel.write(norm, 'f32');
   const scale = gamma === null ? 'inverse' : `${kernel.read(gamma, 'f32')}[channel] * inverse`;
-  return `    let inverse = 1.0 / sqrt(variance + ${floatOf(epsilon)});
+  return `    let inverse = reciprocal(sqrt(variance + ${floatOf(epsilon)}));
     ${target}[channel] = mean;
     ${target}[${channels}u + channel] = ${scale};
     ${target}[${2 * channels}u + channel] = ${beta === null ? '0.0' : `${kernel.read(beta, 'f32')}[channel]`};
@@ -148,7 +148,7 @@ export function mergeSumsKernel(
     const toMean =
       norm === null
         ? ''
-        : `    ${kernel.write(norm, 'f32')}[${(4 + n) * channels}u + channel] = ${value} * (1.0 / f32(${total.wgsl}));`;
+        : `    ${kernel.write(norm, 'f32')}[${(4 + n) * channels}u + channel] = ${value} * reciprocal(f32(${total.wgsl}));`;
     return toOutput + toMean;
   };
   kernel.main(`  let channel = group;

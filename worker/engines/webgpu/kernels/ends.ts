@@ -84,7 +84,7 @@ export function lossKernel(
     gradient === null
       ? ''
       : `  for (var c = 0u; c < ${classes}u; c++) {
-    let probability = exponential(${source}[first + c] - largest) * (1.0 / sum);
+    let probability = exponential(${source}[first + c] - largest) * reciprocal(sum);
     ${kernel.write(gradient, 'f32')}[first + c] = probability - ${spread} - select(0.0, ${own}, c == label);
   }`;
   kernel.main(`  let image = group * ${threads}u + lane;

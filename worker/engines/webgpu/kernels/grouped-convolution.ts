@@ -49,11 +49,9 @@ export function groupedForwardKernel(
       if (y < 0 || y >= ${g.height} || x < 0 || x >= ${g.width}) { continue; }
       let source = ((image * ${g.height}u + u32(y)) * ${g.width}u + u32(x)) * ${channels}u + firstChannel;
       let weight = u32(row * ${g.kernelSize[1]} + column) * ${inputs * filters}u + feature;
-      var part = ${type}();
       for (var k = 0u; k < ${inputs}u; k++) {
-        part = part + ${load}(source + k, firstChannel + k) * ${filter}[weight + k * ${filters}u];
+        sum = sum + ${load}(source + k, firstChannel + k) * ${filter}[weight + k * ${filters}u];
       }
-      sum = sum + part;
     }
   }
   ${kernel.write(output, type)}[i] = sum${bias === null ? '' : ` + ${kernel.read(bias, type)}[feature]`};`);
@@ -91,11 +89,9 @@ export function groupedInputGradientKernel(
       let position = (image * ${g.outHeight}u + u32(y / ${g.strides[0]})) * ${g.outWidth}u + u32(x / ${g.strides[1]});
       let tap = u32(row * ${g.kernelSize[1]} + column);
       let weight = (tap * ${inputs}u + channel % ${inputs}u) * ${filters}u + firstFeature;
-      var part = ${type}();
       for (var k = 0u; k < ${outputs}u; k++) {
-        part = part + ${load}(position * ${filters}u + firstFeature + k, firstFeature + k) * ${filter}[weight + k];
+        sum = sum + ${load}(position * ${filters}u + firstFeature + k, firstFeature + k) * ${filter}[weight + k];
       }
-      sum = sum + part;
     }
   }
   product = sum;

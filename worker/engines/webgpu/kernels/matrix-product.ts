@@ -161,7 +161,7 @@ ${lines.map((line) => `  if (outRow + ${line}u < rows) { ${termOf(line)} }`).joi
     terms === 'moments'
       ? [
           fold('fold0', (line) => `fold0 = fold0 + out${line};`),
-          `  let mean = fold0 * (1.0 / f32(min(${tile.rows}u, rows - firstRow)));`,
+          `  let mean = fold0 * reciprocal(f32(min(${tile.rows}u, rows - firstRow)));`,
           fold('fold1', (line) => `let d = out${line} - mean; fold1 = fold1 + d * d;`),
         ]
       : terms.map((term, n) =>

@@ -64,7 +64,7 @@ ${visit}
   }
   ${
     positions === null
-      ? 'result = result * (1.0 / f32((yEnd - yFirst) * (xEnd - xFirst)));'
+      ? 'result = result * reciprocal(f32((yEnd - yFirst) * (xEnd - xFirst)));'
       : `${kernel.write(positions, 'u32')}[i] = position;`
   }
   ${kernel.write(output, 'f32')}[i] = result;`);
@@ -88,7 +88,7 @@ export function poolGradientKernel(
   const from = `((image * ${outHeight}u + u32(oy)) * ${outWidth}u + u32(ox)) * ${channels}u + c`;
   const add =
     positions === null
-      ? `      sum = sum + ${load}(at, c) * (1.0 / f32(${size(0, 'oy', padding.top, height)} * ${size(1, 'ox', padding.left, width)}));`
+      ? `      sum = sum + ${load}(at, c) * reciprocal(f32(${size(0, 'oy', padding.top, height)} * ${size(1, 'ox', padding.left, width)}));`
       : `      if (${kernel.read(positions, 'u32')}[at] == y * ${width}u + x) { sum = sum + ${load}(at, c); }`;
   kernel.main(`${elementOf(inputShapes[0])}
   var sum = 0.0;

@@ -1,5 +1,5 @@
 // Functions in WGSL made of additions, multiplications and reciprocals, because drivers' own exp, log, erf and divisions of
-// other numbers than 1 differ.
+// other numbers than 1 differ. They can use what declarations of kernel.ts contain.
 
 export type LibraryFunction =
   'exponential' | 'logarithm' | 'sigmoid' | 'sigmoidSlope' | 'normalMass' | 'silu' | 'siluSlope' | 'gelu' | 'geluSlope';
@@ -10,23 +10,23 @@ interface Entry {
 }
 
 export const library: Readonly<Record<LibraryFunction, Entry>> = {
-  // The polynomials of the exponential and the logarithm are those of the Cephes library. The exponential takes numbers
-  // up to 0 only.
+  // The coefficients of the exponential and the logarithm are those of the Cephes library. All terms are in Horner's form,
+  // the logarithm of 2 is one constant, and `max` separates some operations, because Mesa rewrites p·r² + r, n·a + n·b and
+  // (a·b)·c. The exponential takes numbers up to 0 only.
   exponential: {
     uses: [],
     code: `fn exponential(x: f32) -> f32 {
   if (x < -87.0) { return 0.0; }
-  let n = round(x * 1.44269504);
-  var r = x - n * 0.693359375;
-  r = r + n * 2.12194440e-4;
+  let y = x * 1.44269504;
+  let n = round(y);
+  let r = (y - n) * 0.693147181;
   var p = 1.9875691500e-4 * r + 1.3981999507e-3;
   p = p * r + 8.3334519073e-3;
   p = p * r + 4.1665795894e-2;
   p = p * r + 1.6666665459e-1;
   p = p * r + 5.0000001201e-1;
-  p = p * (r * r);
-  p = p + r;
-  p = p + 1.0;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
   return p * bitcast<f32>((i32(n) + 127) << 23u);
 }`,
   },
@@ -40,7 +40,7 @@ export const library: Readonly<Record<LibraryFunction, Entry>> = {
     e = e - 1.0;
     m = m + m;
   }
-  let r = m - 1.0;
+  let r = max(m - 1.0, -0.5);
   var p = 7.0376836292e-2 * r - 1.1514610310e-1;
   p = p * r + 1.1676998740e-1;
   p = p * r - 1.2420140846e-1;
@@ -49,19 +49,16 @@ export const library: Readonly<Record<LibraryFunction, Entry>> = {
   p = p * r + 2.0000714765e-1;
   p = p * r - 2.4999993993e-1;
   p = p * r + 3.3333331174e-1;
-  let z = r * r;
-  p = p * (r * z);
-  p = p - e * 2.12194440e-4;
-  p = p - 0.5 * z;
-  p = p + r;
-  return p + e * 0.693359375;
+  p = p * r - 0.5;
+  p = p * r + 1.0;
+  return p * r + e * 0.693147181;
 }`,
   },
   sigmoid: {
     uses: ['exponential'],
     code: `fn sigmoid(x: f32) -> f32 {
   let e = exponential(-abs(x));
-  let s = 1.0 / (1.0 + e);
+  let s = reciprocal(1.0 + e);
   return select(e * s, s, x >= 0.0);
 }`,
   },
@@ -76,7 +73,7 @@ export const library: Readonly<Record<LibraryFunction, Entry>> = {
   normalMass: {
     uses: ['exponential'],
     code: `fn normalMass(x: f32) -> f32 {
-  let t = 1.0 / (1.0 + 0.231641888 * abs(x));
+  let t = reciprocal(1.0 + 0.231641888 * abs(x));
   var p = 0.530702715 * t - 0.726576014;
   p = p * t + 0.710706871;
   p = p * t - 0.142248368;

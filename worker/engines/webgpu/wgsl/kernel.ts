@@ -25,6 +25,12 @@ export function typeOf(width: Width): 'f32' | 'vec4f' {
   return width === 4 ? 'vec4f' : 'f32';
 }
 
+/**
+ * The reciprocal of a positive number. The maximum keeps compilers from turning a product with the result into a division,
+ * in which drivers differ.
+ */
+const declarations = `fn reciprocal(x: f32) -> f32 { return max(1.0 / x, 0.0); }`;
+
 export class Kernel {
   readonly threads: number;
   /** Number of workgroups. */
@@ -91,6 +97,7 @@ export class Kernel {
     return `struct Params { images: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 ${arrays.join('\n')}
+${declarations}
 ${[...this.#functions.values(), ...this.#parts].join('\n')}
 @compute @workgroup_size(${this.threads})
 fn main(
