@@ -1,4 +1,5 @@
-// The webgpu engine trains the built-in networks on a software driver of Vulkan, which takes minutes to compile their kernels.
+// The webgpu engine trains built-in networks on a software driver of Vulkan, which takes minutes to compile their kernels. These
+// tests run only on request: LOCKSTEP_WEBGPU_NETWORKS=1.
 import { writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { writeCifar10 } from '../../shared/dataset/cifar10.js';
@@ -10,7 +11,7 @@ import { webGpuEnvironmentOrReason } from '../support/webgpu-environment.js';
 
 const inFolder = folderPerFile();
 const environment = await webGpuEnvironmentOrReason('networks with the webgpu engine');
-const isMissing = typeof environment === 'string';
+const isMissing = typeof environment === 'string' || process.env['LOCKSTEP_WEBGPU_NETWORKS'] !== '1';
 const sizes = ['--batch-size', '8', '--slices', '2', '--steps', '2', '--workers', '1', '--validation-split', '0'];
 
 it.skipIf(isMissing).each([
