@@ -44,7 +44,7 @@ describe('lockstep exits with status 2 for', () => {
     [
       'an unknown engine',
       ['train', '--engine', 'abacus'],
-      /^lockstep: --engine is "abacus": it must be auto, tensorflow, wasm, wasm-fma\n$/,
+      /^lockstep: --engine is "abacus": it must be auto, tensorflow, wasm, wasm-fma, webgpu\n$/,
     ],
     [
       'a public address without a token',
