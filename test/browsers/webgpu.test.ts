@@ -12,6 +12,7 @@ import {
 } from '../support/browsers.js';
 import { startCli } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { fewKernels } from '../support/sample-graphs.js';
 import { webGpuEnvironmentOrReason } from '../support/webgpu-environment.js';
 
 const inFolder = folderPerFile();
@@ -19,17 +20,7 @@ const environment = await webGpuEnvironmentOrReason('the webgpu engine in browse
 const isMissing = typeof environment === 'string';
 const env = isMissing ? {} : environment;
 const dataset = synthesizeDataset({ trainingImages: 160, testImages: 16 });
-/** A network with few kernels, because a software driver takes a second to compile each of them. */
-const network = {
-  name: 'small',
-  nodes: [
-    { name: 'conv', op: 'conv2d', inputs: ['input'], filters: 4, kernelSize: 3, strides: 2 },
-    { name: 'bn', op: 'batchNorm', inputs: ['conv'] },
-    { name: 'active', op: 'relu', inputs: ['bn'] },
-    { name: 'pool', op: 'globalAveragePool', inputs: ['active'] },
-    { name: 'dense', op: 'dense', inputs: ['pool'], units: 'classes' },
-  ],
-} as unknown as Exclude<CoordinatorOptions['network'], string | undefined>;
+const network = fewKernels as unknown as Exclude<CoordinatorOptions['network'], string | undefined>;
 const small = { network, batchSize: 8, slices: 2, seed: 5, validationSplit: 0 } as const;
 
 const browsers = new Map<BrowserName, TestBrowser>();

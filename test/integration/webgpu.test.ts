@@ -5,6 +5,7 @@ import { writeCifar10 } from '../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { readReport, runCli, startCli, startHelper, stepsMade } from '../support/cli.js';
 import { folderPerFile } from '../support/folder-per-file.js';
+import { fewKernels } from '../support/sample-graphs.js';
 import { webGpuEnvironmentOrReason } from '../support/webgpu-environment.js';
 
 const inFolder = folderPerFile();
@@ -16,20 +17,9 @@ let data: string;
 beforeAll(async () => {
   data = inFolder('images');
   await writeCifar10(data, synthesizeDataset({ trainingImages: 128, testImages: 16 }));
-  await writeFile(inFolder('small.json'), JSON.stringify(graph));
+  await writeFile(inFolder('small.json'), JSON.stringify(fewKernels));
 });
 
-/** A network with few kernels, because a software driver takes a second to compile each of them, in every process. */
-const graph = {
-  name: 'small',
-  nodes: [
-    { name: 'conv', op: 'conv2d', inputs: ['input'], filters: 4, kernelSize: 3, strides: 2 },
-    { name: 'bn', op: 'batchNorm', inputs: ['conv'] },
-    { name: 'active', op: 'relu', inputs: ['bn'] },
-    { name: 'pool', op: 'globalAveragePool', inputs: ['active'] },
-    { name: 'dense', op: 'dense', inputs: ['pool'], units: 'classes' },
-  ],
-};
 const engine = ['--engine', 'webgpu'];
 const recipe = ['--batch-size', '8', '--slices', '2', '--seed', '4', '--no-tensorboard', '--validation-split', '0'];
 

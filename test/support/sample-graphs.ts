@@ -45,3 +45,15 @@ export const everyOperation = {
     { name: 'logits', op: 'dense', inputs: ['dropped'], units: 'classes' },
   ],
 };
+
+/** Few kernels, because a software driver of WebGPU takes a second to compile each of them, in every process. */
+export const fewKernels = {
+  name: 'small',
+  nodes: [
+    { name: 'conv', op: 'conv2d', inputs: ['input'], filters: 4, kernelSize: 3, strides: 2 },
+    { name: 'bn', op: 'batchNorm', inputs: ['conv'] },
+    { name: 'active', op: 'relu', inputs: ['bn'] },
+    { name: 'pool', op: 'globalAveragePool', inputs: ['active'] },
+    { name: 'dense', op: 'dense', inputs: ['pool'], units: 'classes' },
+  ],
+};

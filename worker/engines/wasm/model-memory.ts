@@ -3,10 +3,10 @@
 import { recordFormat } from '../../../shared/dataset/record-format.js';
 import { LockstepError } from '../../../shared/errors.js';
 import type { ModelLayout } from '../../../shared/network/layout.js';
+import { neededGradients } from '../../../shared/network/needed-gradients.js';
 import { planFixed, type FixedPlan } from './memory/fixed-plan.js';
 import { PrivateRegions, SharedSlots } from './memory/tensor-plan.js';
 import { Allocator, controlBytes, imagesPerBlock, type Tensor, type ThreadMemory } from './memory/tensor.js';
-import { neededGradients } from './operations/build.js';
 import type { ImageArrays } from './operations/operation.js';
 import type { Program } from './operations/program.js';
 import type { SumsMemory } from './passes/pass-builder.js';

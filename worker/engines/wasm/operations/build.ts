@@ -7,6 +7,7 @@ import type {
   PadLayer,
 } from '../../../../shared/network/layers.js';
 import { activations } from '../../../../shared/network/graph.js';
+import { neededGradients } from '../../../../shared/network/needed-gradients.js';
 import { Convolution } from './convolution.js';
 import { Dense } from './dense.js';
 import { Activation, Dropout, Product, Scale, Sum } from './elementwise.js';
@@ -21,27 +22,6 @@ export interface Operations {
   inOrder: readonly Operation[];
   loss: Loss;
   dropouts: readonly { layer: DropoutLayer; operation: Dropout }[];
-}
-
-/** Returns, for each layer, whether the gradient with respect to its output is needed. */
-export function neededGradients(layers: readonly Layer[]): boolean[] {
-  const needed: boolean[] = [];
-  for (const layer of layers) {
-    needed.push(arraysOf(layer).some((array) => array?.trainable) || layer.inputs.some((input) => needed[input]));
-  }
-  return needed;
-}
-
-function arraysOf(layer: Layer) {
-  switch (layer.op) {
-    case 'conv2d':
-    case 'dense':
-      return [layer.kernel, layer.bias];
-    case 'batchNorm':
-      return [layer.gamma, layer.beta];
-    default:
-      return [];
-  }
 }
 
 export function buildOperations(context: ProgramContext): Operations {

@@ -2,6 +2,7 @@
 import type { RecordFormat } from '../../../../shared/dataset/record-format.js';
 import type { Layer } from '../../../../shared/network/layers.js';
 import type { ModelLayout } from '../../../../shared/network/layout.js';
+import { neededGradients } from '../../../../shared/network/needed-gradients.js';
 import { maxStripSums, stripSumsKernel, type PartialSums, type StripSum } from '../kernels/column-sums.js';
 import type { InputTables } from '../kernels/ends.js';
 import type { Kernel } from '../wgsl/kernel.js';
@@ -233,27 +234,6 @@ export function fitsEpilogue(pending: PendingProduct, resources: readonly Resour
 function isSingleLoad(layer: Layer): boolean {
   const isChoice = (layer.op === 'averagePool' || layer.op === 'maxPool') && layer.poolSize.every((size) => size === 1);
   return singleLoads.has(layer.op) || isChoice;
-}
-
-/** Returns, for each layer, whether the gradient with respect to its output is needed. */
-function neededGradients(layers: readonly Layer[]): boolean[] {
-  const needed: boolean[] = [];
-  for (const layer of layers) {
-    needed.push(arraysOf(layer).some((array) => array?.trainable) || layer.inputs.some((input) => needed[input]));
-  }
-  return needed;
-}
-
-function arraysOf(layer: Layer) {
-  switch (layer.op) {
-    case 'conv2d':
-    case 'dense':
-      return [layer.kernel, layer.bias];
-    case 'batchNorm':
-      return [layer.gamma, layer.beta];
-    default:
-      return [];
-  }
 }
 
 export function groupOf({ name }: Layer): string {
