@@ -5,7 +5,7 @@ import type { Config } from '../../shared/config/config.js';
 import { runPhases, type RunPhase, type RunStatus, type WorkerStatus } from '../../shared/monitoring/run-status.js';
 import type { ConnectedState } from '../../shared/monitoring/worker-states.js';
 import { describeOffers } from '../../shared/protocol/engine-identity.js';
-import type { SliceRange } from '../../shared/reduction/slices.js';
+import { slicesIn } from '../../shared/reduction/slices.js';
 import { lockstepVersion } from '../../shared/version.js';
 import type { RelayedWorker } from '../connections/relays/relayed-workers.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
@@ -278,10 +278,6 @@ export class StatusReporter {
     const currentMs = phase === this.#phase ? this.#sources.clock.now() - this.#phaseSinceMs : 0;
     return (this.#phaseMs.get(phase) ?? 0) + currentMs;
   }
-}
-
-function slicesIn({ first, count }: SliceRange): number[] {
-  return Array.from({ length: count }, (_, index) => first + index);
 }
 
 /** Whether the run makes progress in this phase. */

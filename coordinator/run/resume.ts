@@ -85,7 +85,7 @@ export async function planRun(input: ConfigInput, { resume, override }: ResumeOp
  */
 export function withBrowserEngine(planned: PlannedRun): PlannedRun {
   const { engine, fingerprint } = planned.config;
-  const isOpen = engine === 'auto' && (fingerprint === null || fingerprint.startsWith(`${browserEngine}/`));
+  const isOpen = engine === 'auto' && (fingerprint === null || engineNameIn(fingerprint) === browserEngine);
   return isOpen ? { ...planned, config: Object.freeze({ ...planned.config, engine: browserEngine }) } : planned;
 }
 

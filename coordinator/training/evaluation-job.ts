@@ -3,7 +3,7 @@ import { recordFormatOf, type RecordFormat } from '../../shared/dataset/record-f
 import { ProtocolError } from '../../shared/errors.js';
 import type { EvaluationMessage, Shard } from '../../shared/protocol/messages.js';
 import { decodePredictions } from '../../shared/protocol/predictions.js';
-import type { SliceRange } from '../../shared/reduction/slices.js';
+import { slicesIn, type SliceRange } from '../../shared/reduction/slices.js';
 import type { StepWeights } from '../connections/step-weights.js';
 import type { AnswerMessage } from '../connections/connection-handlers.js';
 import type { WorkerConnection } from '../connections/worker-connection.js';
@@ -69,7 +69,7 @@ export class EvaluationJob implements Job<IndexedShard, readonly EvaluatedShard[
   /** Assigns each worker one shard before any gets a second, so that all workers get work if shards are few. */
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
     const inFlight = (worker: WorkerConnection) => shardsInFlight * worker.parallelism;
-    const open = work.open().flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index));
+    const open = work.open().flatMap(slicesIn);
     const chosen = workers.map((worker) => ({ worker, ranges: [] as SliceRange[] }));
     const turns = Math.max(0, ...workers.map(inFlight));
     const held = new Set(workers.flatMap(({ heldShards }) => [...heldShards]));

@@ -129,3 +129,8 @@ export type Layer =
   | ReshapeLayer
   | DropoutLayer
   | ScaleLayer;
+
+/** Returns the group of a layer in profiles: the first part of its name. */
+export function groupOf({ name }: Layer): string {
+  return name.split('/', 1)[0];
+}

@@ -70,6 +70,11 @@ export function relativesOf(
   return undefined;
 }
 
+/** Returns the slices in a range, in order. */
+export function slicesIn({ first, count }: SliceRange): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
+}
+
 export function sameRange(a: SliceRange, b: SliceRange): boolean {
   return a.first === b.first && a.count === b.count;
 }

@@ -1,6 +1,6 @@
 // A layer, or several layers that are computed together, as a part of a program: adds the stages of its forward and
 // backward pass.
-import type { Layer } from '../../../../shared/network/layers.js';
+import { groupOf, type Layer } from '../../../../shared/network/layers.js';
 import type { Kernels } from '../kernels.js';
 import type { FixedPlan } from '../memory/fixed-plan.js';
 import { formOf, Tensor, type Form } from '../memory/tensor.js';
@@ -132,8 +132,4 @@ export abstract class Operation {
     const { passes } = this.context;
     if (!passes.uses(gradient)) passes.open(pixels);
   }
-}
-
-function groupOf({ name }: Layer): string {
-  return name.split('/')[0];
 }

@@ -1,11 +1,11 @@
 // Turns a network into the dispatches of a training step or of an evaluation.
-import type { DropoutLayer, Layer } from '../../../../shared/network/layers.js';
+import { groupOf, type DropoutLayer, type Layer } from '../../../../shared/network/layers.js';
 import { sizeOf } from '../../../../shared/network/shapes.js';
 import { imagesKernel, lossKernel } from '../kernels/ends.js';
 import { pixelSumKernel } from '../kernels/pooling.js';
 import type { Tensor } from '../memory/resources.js';
 import { ChannelSlice, Concatenated, Cropped, Padded, Reshaped, Spread } from '../values/gathered.js';
-import { groupOf, Lowering, type Mode, type ProgramSettings } from './lowering.js';
+import { Lowering, type Mode, type ProgramSettings } from './lowering.js';
 import { lowerBatchNorm } from './normalization.js';
 import { lowerGlobalPool, lowerPool } from './pools.js';
 import { lowerConvolution, lowerDense } from './products.js';

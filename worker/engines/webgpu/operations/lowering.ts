@@ -1,6 +1,6 @@
 // The state of a network's lowering: values and gradients of its layers, and which of them are stored.
 import type { RecordFormat } from '../../../../shared/dataset/record-format.js';
-import type { Layer } from '../../../../shared/network/layers.js';
+import { groupOf, type Layer } from '../../../../shared/network/layers.js';
 import type { ModelLayout } from '../../../../shared/network/layout.js';
 import { neededGradients } from '../../../../shared/network/needed-gradients.js';
 import { maxStripSums, stripSumsKernel, type PartialSums, type StripSum } from '../kernels/column-sums.js';
@@ -234,8 +234,4 @@ export function fitsEpilogue(pending: PendingProduct, resources: readonly Resour
 function isSingleLoad(layer: Layer): boolean {
   const isChoice = (layer.op === 'averagePool' || layer.op === 'maxPool') && layer.poolSize.every((size) => size === 1);
   return singleLoads.has(layer.op) || isChoice;
-}
-
-export function groupOf({ name }: Layer): string {
-  return name.split('/')[0];
 }
