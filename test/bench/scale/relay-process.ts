@@ -13,9 +13,11 @@ process.send!(url);
 await once(relay.events, 'progress');
 const before = process.cpuUsage();
 // The relay may have missed the coordinator's goodbye.
-process.once('message', () => relay.stop('the run has ended'));
+const end = once(process, 'message').then(() => relay.stop('the run has ended'));
 await relay.done;
 const { user, system } = process.cpuUsage(before);
 const result: RelayResult = { cpuMs: (user + system) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
 process.send!(result);
+// The channel stays open until the parent has used it.
+await end;
 process.disconnect();
