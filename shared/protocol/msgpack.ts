@@ -109,6 +109,28 @@ class Packer {
   }
 }
 
+/**
+ * Short texts that have been unpacked, by a hash of their bytes: keys, and names of workers. Almost all texts of a message
+ * have been in earlier ones, and decoding them again takes longer than everything else.
+ */
+const knownTexts = new Map<number, { bytes: Uint8Array; text: string }>();
+/** Maximum number of known texts, so that peers cannot fill the memory. */
+const maxKnownTexts = 4096;
+/** Maximum size of a known text, in bytes. */
+const maxKnownBytes = 31;
+
+/** Returns the FNV-1a hash of these bytes. */
+function hashOf(bytes: Uint8Array, begin: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let at = begin; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
+  return hash;
+}
+
+function isAt(part: Uint8Array, bytes: Uint8Array, begin: number): boolean {
+  for (let at = 0; at < part.length; at++) if (part[at] !== bytes[begin + at]) return false;
+  return true;
+}
+
 class Unpacker {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -203,6 +225,19 @@ class Unpacker {
 
   #text(length: number): string {
     const begin = this.#take(length);
+    if (length > maxKnownBytes) return this.#decode(begin);
+    const hash = hashOf(this.#bytes, begin, this.#at);
+    const known = knownTexts.get(hash);
+    if (known?.bytes.length === length && isAt(known.bytes, this.#bytes, begin)) return known.text;
+    const text = this.#decode(begin);
+    if (known === undefined && knownTexts.size < maxKnownTexts) {
+      knownTexts.set(hash, { bytes: new Uint8Array(this.#bytes.subarray(begin, this.#at)), text });
+    }
+    return text;
+  }
+
+  /** Decodes the bytes from `begin` to the current position. */
+  #decode(begin: number): string {
     const bytes = this.#bytes.subarray(begin, this.#at);
     try {
       return decoder.decode(bytes);

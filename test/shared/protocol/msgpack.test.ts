@@ -47,6 +47,20 @@ describe('a packed value', () => {
     expect(packr.unpack(pack(map))).toStrictEqual(map);
   });
 
+  it('can contain texts with the same hash, short ones more than once, and more than are remembered', () => {
+    const many = Array.from({ length: 5000 }, (_, index) => `text ${index}`);
+    const texts = ['declinate', 'macallums', 'costarring', 'liquid', ...many];
+    for (let time = 0; time < 2; time++) expect(unpack(pack(texts))).toStrictEqual(texts);
+  });
+
+  it('does not depend on the memory of earlier ones', () => {
+    const packed = Buffer.from(pack(['before']));
+    expect(unpack(packed)).toEqual(['before']);
+    packed.fill(0x78, 2);
+    expect(unpack(packed)).toEqual(['xxxxxx']);
+    expect(unpack(pack(['before']))).toEqual(['before']);
+  });
+
   it('keeps the sign of zero', () => {
     expect(unpack(pack([-0]))).toStrictEqual([-0]);
   });
