@@ -49,7 +49,7 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   abstract result(recovery: Recovery): Result;
 
   start(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
-    return this.scheduler.assignStep(workers, availableWorkers(workers, this.step), work.wanted);
+    return this.#separate(this.scheduler.assignStep(workers, availableWorkers(workers, this.step), work.wanted));
   }
 
   assignOpen(work: WorkTracker, workers: readonly WorkerConnection[]): Assignment[] {
@@ -57,7 +57,14 @@ export abstract class SliceJob<Result> implements Job<GradientAnswer, Result> {
   }
 
   assignAgain(work: WorkTracker, ranges: readonly SliceRange[], workers: readonly WorkerConnection[]): Assignment[] {
-    return this.scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker)));
+    return this.#separate(this.scheduler.assign(ranges, workers, (worker) => sliceCountOf(work.assignedTo(worker))));
+  }
+
+  #separate(assignments: Assignment[]): Assignment[] {
+    return assignments.map(({ worker, ranges }) => ({
+      worker,
+      ranges: ranges.flatMap((range) => this.#format.partsOf(range)),
+    }));
   }
 
   send(worker: WorkerConnection, ranges: SliceRange[]): void {

@@ -1,5 +1,6 @@
 // The payload of a gradient message: how a partial sum travels. Pure.
 import type { ArrayLayout, ModelLayout } from '../network/layout.js';
+import { childrenOf, type SliceRange } from '../reduction/slices.js';
 import { maxInt8, type Encoding } from './encodings.js';
 
 export type IntegerSum = Int8Array | Int16Array | Int32Array;
@@ -75,9 +76,23 @@ export class PartialSumFormat {
     };
   }
 
+  /**
+   * Returns the children of a range if the sums over both take no more space than the sum over the range, as with two
+   * slices in integers. One can then travel while the other is being computed. Otherwise returns the range.
+   */
+  partsOf(range: SliceRange): SliceRange[] {
+    if (range.count === 1) return [range];
+    const children = childrenOf(range);
+    const bytes = children.reduce((sum, { count }) => sum + this.#valueBytes(count), 0);
+    return bytes <= this.#valueBytes(range.count) ? children : [range];
+  }
+
   #sumFloats(sliceCount: number): number {
-    const { weightsSize } = this.#layout;
-    return this.#hasScales ? Math.ceil((weightsSize * integerBytes(sliceCount)) / 4) : weightsSize;
+    return Math.ceil((this.#layout.weightsSize * this.#valueBytes(sliceCount)) / 4);
+  }
+
+  #valueBytes(sliceCount: number): 1 | 2 | 4 {
+    return this.#hasScales ? integerBytes(sliceCount) : 4;
   }
 }
 

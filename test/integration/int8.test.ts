@@ -147,6 +147,23 @@ it('with one slice per worker, a step exchanges at most 0.26 of the bytes of flo
   expect(less.received / more.received).toBeLessThan(0.26);
 });
 
+it('two slices of a worker travel one by one, the first while the second is being computed', async () => {
+  const cluster = await startCluster({ ...int8, minWorkers: 2, clock: new FakeClock() });
+  try {
+    const sliceCounts: number[][] = [];
+    cluster.coordinator.events.on('work-assigned', ({ ranges }) => {
+      sliceCounts.push(ranges.map(({ count }) => count));
+    });
+    await cluster.join();
+    await cluster.join();
+    await cluster.coordinator.report;
+    // The first step travels in float32, where one sum is half as large as two gradients.
+    expect(sliceCounts.slice(0, 4)).toEqual([[2], [2], [1, 1], [1, 1]]);
+  } finally {
+    await cluster.close();
+  }
+});
+
 it('clipped values are counted in metrics, status, Prometheus metrics and the report', async () => {
   const runDir = inFolder('clipped');
   const cluster = await startCluster({ ...int8, runDir });

@@ -45,6 +45,24 @@ describe('the payload of a partial sum', () => {
   });
 });
 
+describe('the parts in which the sum over a range travels', () => {
+  const partsOf = (encoding: SumEncoding, count: number) =>
+    new PartialSumFormat(layout, encoding).partsOf({ first: 8, count }).map((range) => [range.first, range.count]);
+
+  it('are two slices with integers, which take as much space as their sum', () => {
+    expect(partsOf('int8', 1)).toEqual([[8, 1]]);
+    expect(partsOf('int8', 2)).toEqual([
+      [8, 1],
+      [9, 1],
+    ]);
+  });
+
+  it('are the range itself where its parts would take more space', () => {
+    for (const count of [3, 4, 64]) expect(partsOf('int8', count)).toEqual([[8, count]]);
+    for (const encoding of ['float32', 'float32-with-maxima'] as const) expect(partsOf(encoding, 2)).toEqual([[8, 2]]);
+  });
+});
+
 describe('integer sums', () => {
   it('have the same total in any order of arrival, decoded with one rounding', () => {
     const whole = { first: 0, count: 3 };
