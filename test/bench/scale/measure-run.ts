@@ -51,7 +51,7 @@ export interface ScaleResult extends CoordinatorResult {
 }
 
 /** Steps before the measured ones: they move shards, and Node.js compiles what runs often. */
-export const warmUpSteps = 2;
+export const warmUpSteps = 10;
 const maxWorkersPerProcess = 125;
 
 /** Trains with simulated workers. Throws if a process fails. */

@@ -16,7 +16,7 @@ Trains with simulated workers and prints what each step costs the coordinator.
   --relays LIST      numbers of relays; 0 connects the workers to the coordinator (default: 0,8,32)
   --encodings LIST   encodings of weights and gradients (default: float32,int8)
   --slices N         slices per step (default: 1024)
-  --steps N          steps to measure, after 2 others (default: 5)
+  --steps N          steps to measure, after 10 others (default: 20)
   --rounds N         runs of each case, of which the table shows medians (default: 1)
   --json             print a line of JSON per run instead of a table
 `;
@@ -32,7 +32,7 @@ export async function benchScale(args: readonly string[]): Promise<void> {
       relays: { type: 'string', default: '0,8,32' },
       encodings: { type: 'string', default: encodings.join(',') },
       slices: { type: 'string', default: '1024' },
-      steps: { type: 'string', default: '5' },
+      steps: { type: 'string', default: '20' },
       rounds: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },

@@ -1,5 +1,6 @@
 // Simulated workers of the scale benchmark: real workers, one per argument, whose engine answers at once with the same
-// gradient. It claims to have computed for a second, so that the scheduler gives each worker as many slices.
+// gradient. It claims to have computed for a minute, so that waiting for a core does not count and the scheduler gives each
+// worker as many slices.
 import { once } from 'node:events';
 import { setV8Flags } from '../../../cli/process/v8-flags.js';
 import { cifar10Format } from '../../../shared/dataset/cifar10-layout.js';
@@ -10,7 +11,7 @@ import { startWorker } from '../../../worker/main.js';
 // As in the processes of the command line.
 setV8Flags();
 
-const result: BatchResult = { sampleCount: 1, lossSum: 2, correctCount: 1, augmentMs: 0, computeMs: 1_000 };
+const result: BatchResult = { sampleCount: 1, lossSum: 2, correctCount: 1, augmentMs: 0, computeMs: 60_000 };
 /** Results of all workers in this process, which only read them. */
 let shared: { gradientSum: Float32Array; batchStatistics: Float32Array } | undefined;
 
