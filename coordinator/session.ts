@@ -80,8 +80,7 @@ export class CoordinatorSession {
     };
     this.pool.listen({
       probed: (worker) => this.#admitProbed(worker),
-      leftProbing: ({ name, address }, reason) =>
-        this.#publishAccess(`${name} (${address}) left before it had joined: ${reason}`),
+      leftProbing: (worker, reason) => this.#publishLeftEarly(worker, reason),
     });
   }
 
@@ -187,11 +186,19 @@ export class CoordinatorSession {
       leftProbing: (worker) => {
         if (!this.#isEnded) this.#stopIfUnable(worker, isUntried);
       },
+      relayedUnable: (worker) => {
+        if (this.#isEnded) return;
+        this.#publishLeftEarly(worker, `the engine cannot compute this network: ${worker.networkProblem}`);
+        this.#stopIfUnable(worker, isUntried);
+      },
     });
   }
 
   /** Stops the session if the last worker has left because its engine cannot compute the network. */
-  #stopIfUnable({ name, networkProblem }: WorkerConnection | RelayedWorker, isUntried: () => boolean): void {
+  #stopIfUnable(
+    { name, networkProblem }: { name: string; networkProblem?: string | undefined },
+    isUntried: () => boolean,
+  ): void {
     if (networkProblem === undefined || this.pool.size > 0 || !isUntried()) return;
     const problem = `no worker can compute this network with its engine; ${name}: ${networkProblem}`;
     this.stop(new LockstepError('bad-config', problem));
@@ -364,6 +371,10 @@ export class CoordinatorSession {
     if (expected === null || match === 'exact') return;
     const { fingerprint } = engine;
     this.#events.publish({ type: 'inexact', name, fingerprint, expected, exactAsProbed: match === 'as-probed' });
+  }
+
+  #publishLeftEarly({ name, address }: Pick<WorkerConnection, 'name' | 'address'>, reason: string): void {
+    this.#publishAccess(`${name} (${address}) left before it had joined: ${reason}`);
   }
 
   #publishAccess(message: string): void {

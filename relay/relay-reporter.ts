@@ -49,7 +49,10 @@ export class RelayReporter {
     this.#stops = [
       () => events.off('worker-joined', report).off('engine-assigned', report),
       () => events.off('worker-timing', onTiming).off('clock-sample', onSample),
-      pool.listen({ left: (worker, reason) => this.#reportLeft(worker, reason) }),
+      pool.listen({
+        left: (worker, reason) => this.#reportLeft(worker, reason),
+        leftProbing: (worker) => this.#reportUnable(worker),
+      }),
       clock.every(1000 * run.welcome.config.heartbeatInterval, () => this.#sendStatuses()),
     ];
   }
@@ -83,6 +86,11 @@ export class RelayReporter {
     // The coordinator may have sent requests before it learns that there is nobody to answer them. They end with the
     // connection.
     if (this.#run.session.pool.size === 0) this.#controls.rejoin('no workers are connected to this relay');
+  }
+
+  #reportUnable({ name, address, networkProblem }: WorkerConnection): void {
+    if (networkProblem === undefined) return;
+    this.#send({ type: 'relayed-worker-unable', name, address, networkProblem: networkProblem.slice(0, 2000) });
   }
 
   #sendStatuses(): void {

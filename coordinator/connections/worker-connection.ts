@@ -343,6 +343,7 @@ export class WorkerConnection implements WorkerView {
         return this.fail(message);
       case 'relayed-worker':
       case 'relayed-worker-left':
+      case 'relayed-worker-unable':
       case 'relayed-status':
       case 'relayed-timing':
         return this.#handleRelayed(message);

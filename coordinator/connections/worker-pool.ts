@@ -4,7 +4,7 @@ import { LockstepError } from '../../shared/errors.js';
 import { MessageMemory } from '../../shared/protocol/message-memory.js';
 import { ownMemoryOf } from '../../shared/protocol/own-memory.js';
 import type { JoiningWorker } from './handshake.js';
-import type { RelayedWorker } from './relays/relayed-workers.js';
+import type { RelayedWorker, UnableWorker } from './relays/relayed-workers.js';
 import type { AnswerMessage, ConnectionHandlers, ConnectionSettings } from './connection-handlers.js';
 import { WorkerConnection } from './worker-connection.js';
 
@@ -27,6 +27,8 @@ export interface PoolListener {
   relayDisconnected?: (relay: WorkerConnection, reason: string) => void;
   relayedJoined?: (worker: RelayedWorker, relay: WorkerConnection) => void;
   relayedLeft?: (worker: RelayedWorker, relay: WorkerConnection, reason: string) => void;
+  /** Called when a worker has not joined a relay, because its engine cannot compute the network. */
+  relayedUnable?: (worker: UnableWorker) => void;
   /** Called when a worker behind a relay has been told which engine to use. */
   relayedEngine?: (worker: RelayedWorker, relay: WorkerConnection) => void;
 }
@@ -115,6 +117,9 @@ export class WorkerPool {
       onRelayedLeft: (relayed, reason) => {
         for (const listener of this.#listeners) listener.relayedLeft?.(relayed, worker, reason);
         if (worker.parallelism === 0) this.#leave(worker, 'no worker computes behind this relay');
+      },
+      onRelayedUnable: (unable) => {
+        for (const listener of this.#listeners) listener.relayedUnable?.(unable);
       },
       onHandled: (message) => {
         const memory = ownMemoryOf(message);

@@ -22,7 +22,14 @@ import {
   sha256,
   split,
 } from './message-fields.js';
-import { relayedStatus, relayedTiming, relayedWorker, relayedWorkerLeft, relayRules } from './relay-messages.js';
+import {
+  relayedStatus,
+  relayedTiming,
+  relayedWorker,
+  relayedWorkerLeft,
+  relayedWorkerUnable,
+  relayRules,
+} from './relay-messages.js';
 
 /**
  * Version of the protocol, which must be the same on both sides. Increment it with every change to a message or its
@@ -159,6 +166,7 @@ const workerMessage = z.discriminatedUnion('type', [
   hello,
   relayedWorker,
   relayedWorkerLeft,
+  relayedWorkerUnable,
   relayedStatus,
   relayedTiming,
   probeResult,

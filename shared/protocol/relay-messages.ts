@@ -37,6 +37,13 @@ export const relayedWorkerLeft = z.strictObject({
   /** Why the worker's engine cannot compute the network, if that is the reason. */
   networkProblem: sentence.optional(),
 });
+/** "This worker did not join me, because its engine cannot compute the network." */
+export const relayedWorkerUnable = z.strictObject({
+  type: z.literal('relayed-worker-unable'),
+  name,
+  address: name,
+  networkProblem: sentence,
+});
 const timeShares = z.strictObject({ compute: z.number(), network: z.number(), waiting: z.number() });
 /** "This is what workers behind me are doing." A relay sends it at the heartbeat interval. */
 export const relayedStatus = z.strictObject({
@@ -87,5 +94,6 @@ export type RelayRules = z.infer<typeof relayRules>;
 
 export type RelayedWorkerMessage = z.infer<typeof relayedWorker>;
 export type RelayedWorkerLeftMessage = z.infer<typeof relayedWorkerLeft>;
+export type RelayedWorkerUnableMessage = z.infer<typeof relayedWorkerUnable>;
 export type RelayedStatusMessage = z.infer<typeof relayedStatus>;
 export type RelayedTimingMessage = z.infer<typeof relayedTiming>;

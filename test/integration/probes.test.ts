@@ -9,7 +9,7 @@ import type { RunEventOf } from '../../coordinator/run/run-events.js';
 import { startRelay, type RelayAddress } from '../../relay/main.js';
 import { fingerprintOfDevice, type DeviceFields } from '../../shared/protocol/engines/probed-fingerprint.js';
 import type { Engine } from '../../worker/engine.js';
-import { startWorker } from '../../worker/main.js';
+import { startWorker, type Worker, type WorkerOptions } from '../../worker/main.js';
 import { fakeEngine, type FakeEngineOptions } from '../support/fake-engine.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { hashWith, startCluster, type Cluster } from '../support/local-cluster.js';
@@ -207,23 +207,49 @@ it('a worker that fails at its probe leaves, and another takes its place', async
   expect(await cluster.coordinator.report).toMatchObject({ exact: true, workersJoined: 1 });
 });
 
-it('workers behind a relay are probed by the relay', async () => {
-  const cluster = await runOf({ minWorkers: 3 });
-  const relay = await startRelay({ url: cluster.coordinator.url, port: 0, cache: null });
-  closing.push(() => {
-    relay.stop('the test has ended');
-    return relay.done.catch(() => undefined);
-  });
-  const [{ url }] = (await once(relay.events, 'listening')) as [RelayAddress];
-  for (const engine of [gpu(hidden), gpu(exposed)]) {
-    const worker = await startWorker({ url, engine, cache: null, connectionThread: false });
+describe('workers behind a relay', () => {
+  async function relayTo(url: string): Promise<string> {
+    const relay = await startRelay({ url, port: 0, cache: null });
+    closing.push(() => {
+      relay.stop('the test has ended');
+      return relay.done.catch(() => undefined);
+    });
+    const [address] = (await once(relay.events, 'listening')) as [RelayAddress];
+    return address.url;
+  }
+
+  async function joinRelay(url: string, options: Partial<WorkerOptions>): Promise<Worker> {
+    const worker = await startWorker({ url, cache: null, connectionThread: false, ...options });
     closing.push(() => {
       worker.stop('the test has ended');
       return worker.done.catch(() => undefined);
     });
+    return worker;
   }
-  await cluster.join({ engine: gpu(exposed) });
-  const report = await cluster.coordinator.report;
-  expect(report).toMatchObject({ exact: false, exactAsProbed: true, workersJoined: 3 });
-  expect(report.weightsSha256).toBe(await hashWith(1));
+
+  it('are probed by the relay', async () => {
+    const cluster = await runOf({ minWorkers: 3 });
+    const url = await relayTo(cluster.coordinator.url);
+    for (const engine of [gpu(hidden), gpu(exposed)]) await joinRelay(url, { engine });
+    await cluster.join({ engine: gpu(exposed) });
+    const report = await cluster.coordinator.report;
+    expect(report).toMatchObject({ exact: false, exactAsProbed: true, workersJoined: 3 });
+    expect(report.weightsSha256).toBe(await hashWith(1));
+  });
+
+  it('end the run, as others do, if none can compute the network', async () => {
+    const cluster = await runOf();
+    const access = once(cluster.coordinator.events, 'access');
+    const url = await relayTo(cluster.coordinator.url);
+    const worker = await joinRelay(url, { name: 'attic', engine: gpu(exposed, { networkProblem: 'no pooling' }) });
+    await expect(worker.done).rejects.toMatchObject({ message: expect.stringContaining('no pooling') });
+    await expect(cluster.coordinator.report).rejects.toMatchObject({
+      code: 'bad-config',
+      message: 'no worker can compute this network with its engine; attic: no pooling',
+    });
+    const [{ message }] = (await access) as [RunEventOf<'access'>];
+    expect(message).toMatch(
+      /^attic \(.+\) left before it had joined: the engine cannot compute this network: no pooling$/,
+    );
+  });
 });

@@ -7,6 +7,7 @@ import type {
   RelayedTimingMessage,
   RelayedWorkerLeftMessage,
   RelayedWorkerMessage,
+  RelayedWorkerUnableMessage,
 } from '../../../shared/protocol/relay-messages.js';
 
 /** Maximum number of workers behind one relay, which limits the memory that a relay can occupy. */
@@ -29,11 +30,18 @@ export interface RelayedWorker {
   readonly networkProblem?: string | undefined;
 }
 
+/** A worker that has not joined, because its engine cannot compute the network. */
+export type UnableWorker = Omit<RelayedWorkerUnableMessage, 'type'>;
+
 export type RelayedStatus = Omit<RelayedStatusMessage['workers'][number], 'id'>;
 
 /** A message about a worker behind a relay, or about several. */
 export type RelayedMessage =
-  RelayedWorkerMessage | RelayedWorkerLeftMessage | RelayedStatusMessage | RelayedTimingMessage;
+  | RelayedWorkerMessage
+  | RelayedWorkerLeftMessage
+  | RelayedWorkerUnableMessage
+  | RelayedStatusMessage
+  | RelayedTimingMessage;
 
 /** A worker that reports timings. */
 export interface TimedWorker {
@@ -50,6 +58,8 @@ export interface RelayedHandlers {
   /** Called when a relay has reported a worker for the first time, or the engine of a worker. */
   onRelayed: (worker: RelayedWorker, isNew: boolean) => void;
   onRelayedLeft: (worker: RelayedWorker, reason: string) => void;
+  /** Called when a worker has not joined a relay, because its engine cannot compute the network. */
+  onRelayedUnable: (worker: UnableWorker) => void;
   /** Called with the timing of a partial sum. */
   onTiming: (worker: TimedWorker, timing: PartialSumTiming) => void;
 }
@@ -104,6 +114,8 @@ export class RelayedWorkers {
         const worker = this.#left(message);
         return () => handlers.onRelayedLeft(worker, message.reason);
       }
+      case 'relayed-worker-unable':
+        return () => handlers.onRelayedUnable(message);
       case 'relayed-status':
         this.#update(message);
         return () => undefined;

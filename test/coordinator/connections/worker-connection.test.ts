@@ -43,6 +43,7 @@ function connect() {
     onClosed: vi.fn<ConnectionHandlers['onClosed']>(),
     onRelayed: vi.fn<ConnectionHandlers['onRelayed']>(),
     onRelayedLeft: vi.fn<ConnectionHandlers['onRelayedLeft']>(),
+    onRelayedUnable: vi.fn<ConnectionHandlers['onRelayedUnable']>(),
   };
   const hello = {
     type: 'hello' as const,
