@@ -1,4 +1,5 @@
-// Tests of the wasm engine, workers and join links in Chromium and Firefox. They take minutes on two cores and are not part of `npm test`.
+// Tests of the wasm engine, workers and join links in Chromium and Firefox, and of the webgpu engine on the software driver
+// that comes with Chromium. They take minutes on two cores and are not part of `npm test`.
 import { defineConfig } from 'vitest/config';
 import otherTests from './vitest.config.js';
 

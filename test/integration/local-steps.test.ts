@@ -1,6 +1,6 @@
 // A run with local steps has the same weights whoever computes them, in both encodings. Uses real sockets, and a fake engine
 // whose results reveal any difference.
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -99,35 +99,49 @@ async function bytesPerStep(options: CoordinatorOptions): Promise<number> {
 
 it('a worker that is late abandons its round once others have computed it', async () => {
   const options = { localSteps: 8, steps: 220, slices: 2 } as const;
-  const cluster = await startCluster({ ...options, minWorkers: 2, stragglerFactor: 2 });
-  let release: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+  const clock = new FakeClock();
+  const cluster = await startCluster({ ...options, minWorkers: 2, stragglerFactor: 2, heartbeatTimeout: 300, clock });
+  const { events, report } = cluster.coordinator;
+  const seen = new EventEmitter<{ held: []; otherAnswered: []; released: [] }>();
+  const released = once(seen, 'released');
+  const arrived = [once(seen, 'held'), once(seen, 'otherAnswered')];
   let steps = 0;
+  // The late worker stops in the third step of the third round. The rounds end after steps 8, 11, 19 and 22.
+  const late = fakeEngine({
+    async beforeSlice() {
+      if (++steps !== 8 + 3 + 3) return;
+      seen.emit('held');
+      await released;
+    },
+  });
+  let lastStep = 0;
+  events.on('answer-handled', ({ worker }) => {
+    if (lastStep === 11 && worker.name === 'other') seen.emit('otherAnswered');
+  });
+  const fourthRoundEnded = new Promise<void>((resolve) => {
+    events.on('step', ({ step }) => {
+      lastStep = step;
+      if (step === 22) resolve();
+    });
+  });
   try {
-    // The late worker stops in the third step of the third round.
-    const late = fakeEngine({ beforeSlice: () => (++steps === 8 + 3 + 3 ? held : undefined) });
     await cluster.join({ name: 'late', engine: late });
     await cluster.join({ name: 'other' });
-    const { events, report } = cluster.coordinator;
-    // The rounds end after steps 8, 11, 19 and 22. The other worker has computed the third and the fourth.
-    await new Promise<void>((resolve) => {
-      events.on('step', ({ step }) => {
-        if (step === 22) resolve();
-      });
-    });
+    await Promise.all(arrived);
+    // With so few measured durations, a worker is late after a minute.
+    clock.advance(60_000);
+    await fourthRoundEnded;
     const stepsWhenAssigned = new Promise<number>((resolve) => {
       events.on('work-assigned', ({ worker }) => {
         if (worker.name === 'late') resolve(steps);
       });
     });
-    release();
+    seen.emit('released');
     // It takes part again, without the last five steps of its round.
     expect(await stepsWhenAssigned).toBe(8 + 3 + 3);
     expect((await report).weightsSha256).toBe(await hashWith(1, options));
   } finally {
-    release();
+    seen.emit('released');
     await cluster.close();
   }
 });

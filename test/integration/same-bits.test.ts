@@ -67,7 +67,6 @@ describe.each(availableHere)('twelve steps of ResNet-20 with %s end with the has
     ['with one worker of one thread', {}],
     ['with two threads', { threads: 2 }],
     ['with two workers', { workers: 2 }],
-    ['with three workers', { workers: 3 }],
     ['with four workers', { workers: 4 }],
     ['with only the optimizing compiler', { flags: ['--no-liftoff'] }],
     ['with only the baseline compiler', { flags: ['--liftoff-only'] }],
@@ -97,7 +96,6 @@ describe.each(otherNodes)('twelve steps of ResNet-20 with %s end with the hash o
   });
 
   it.each([
-    ['with wasm-fma', {}],
     ['with wasm-fma and two threads', { threads: 2 }],
     ['with wasm-fma and only the optimizing compiler', { flags: ['--no-liftoff'] }],
     ['with wasm-fma and only the baseline compiler', { flags: ['--liftoff-only'] }],

@@ -1,19 +1,19 @@
 // Tabs of real browsers train with the webgpu engine, on software drivers, with the bits of a Node worker.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
-import type { RunEventOf } from '../../coordinator/run/run-events.js';
-import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
+import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../../coordinator/main.js';
+import type { RunEventOf } from '../../../coordinator/run/run-events.js';
+import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import {
   browserNames,
   openBrowserOrReason,
   type BrowserName,
   type Tab,
   type TestBrowser,
-} from '../support/browsers.js';
-import { startCli } from '../support/cli.js';
-import { folderPerFile } from '../support/folder-per-file.js';
-import { fewKernels } from '../support/sample-graphs.js';
-import { webGpuEnvironmentOrReason } from '../support/webgpu-environment.js';
+} from '../../support/browsers.js';
+import { startCli } from '../../support/cli.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+import { fewKernels } from '../../support/sample-graphs.js';
+import { webGpuEnvironmentOrReason } from '../../support/webgpu-environment.js';
 
 const inFolder = folderPerFile();
 const environment = await webGpuEnvironmentOrReason('the webgpu engine in browsers');

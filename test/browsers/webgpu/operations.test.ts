@@ -1,12 +1,12 @@
 // Every operation, forward and backward, compared with float64 loops, at sizes that fit no tile, strip or vector.
 import { afterAll, describe, expect, test } from 'vitest';
-import { recordFormat } from '../../../../shared/dataset/record-format.js';
-import { layoutNetwork } from '../../../../shared/network/layout.js';
-import { randomBatch, randomWeights } from '../../../support/random-batch.js';
-import { openWebGpuOrReason } from '../../../support/webgpu.js';
-import { sayWhySkipped } from '../../../support/why-skipped.js';
-import { branchingNetwork } from './branches.js';
-import { errorsOf } from './compare.js';
+import { recordFormat } from '../../../shared/dataset/record-format.js';
+import { layoutNetwork } from '../../../shared/network/layout.js';
+import { randomBatch, randomWeights } from '../../support/random-batch.js';
+import { openWebGpuOrReason } from '../../support/webgpu.js';
+import { sayWhySkipped } from '../../support/why-skipped.js';
+import { branchingNetwork } from '../../worker/engines/webgpu/branches.js';
+import { errorsOf } from '../../worker/engines/webgpu/compare.js';
 
 const opened = await openWebGpuOrReason();
 const engine = typeof opened === 'string' ? null : opened;

@@ -1,12 +1,12 @@
 // Runs with the webgpu engine on a software driver of Vulkan, with real processes and few images.
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { writeCifar10 } from '../../shared/dataset/cifar10.js';
-import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
-import { readReport, runCli, startCli, startHelper, stepsMade } from '../support/cli.js';
-import { folderPerFile } from '../support/folder-per-file.js';
-import { fewKernels } from '../support/sample-graphs.js';
-import { webGpuEnvironmentOrReason } from '../support/webgpu-environment.js';
+import { writeCifar10 } from '../../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
+import { readReport, runCli, startCli, startHelper, stepsMade } from '../../support/cli.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+import { fewKernels } from '../../support/sample-graphs.js';
+import { webGpuEnvironmentOrReason } from '../../support/webgpu-environment.js';
 
 const inFolder = folderPerFile();
 const environment = await webGpuEnvironmentOrReason('runs with the webgpu engine');

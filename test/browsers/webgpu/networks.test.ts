@@ -2,12 +2,12 @@
 // tests run only on request: LOCKSTEP_WEBGPU_NETWORKS=1.
 import { writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { writeCifar10 } from '../../shared/dataset/cifar10.js';
-import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
-import { readReport, runCli } from '../support/cli.js';
-import { folderPerFile } from '../support/folder-per-file.js';
-import { kerasFile, layer, rising, sequential } from '../support/keras-file.js';
-import { webGpuEnvironmentOrReason } from '../support/webgpu-environment.js';
+import { writeCifar10 } from '../../../shared/dataset/cifar10.js';
+import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
+import { readReport, runCli } from '../../support/cli.js';
+import { folderPerFile } from '../../support/folder-per-file.js';
+import { kerasFile, layer, rising, sequential } from '../../support/keras-file.js';
+import { webGpuEnvironmentOrReason } from '../../support/webgpu-environment.js';
 
 const inFolder = folderPerFile();
 const environment = await webGpuEnvironmentOrReason('networks with the webgpu engine');
