@@ -20,10 +20,13 @@ export function isWorthProbing(list: AdapterList, isRequired: boolean): boolean 
 export function checkWebGpu(list: AdapterList, probe: Probe | undefined, isRequired: boolean): Check[] {
   const markIfMissing = isRequired ? 'problem' : 'ok';
   if ('problem' in list) {
-    const isMissing = list.problem.includes(installCommand);
-    return isMissing
-      ? [{ about, mark: markIfMissing, says: `the package ${webGpuPackage} is not installed`, remedy: installCommand }]
-      : [{ about, mark: isRequired ? 'problem' : 'warning', says: list.problem, remedy: driverRemedy() }];
+    if (list.package === 'missing') {
+      return [
+        { about, mark: markIfMissing, says: `the package ${webGpuPackage} is not installed`, remedy: installCommand },
+      ];
+    }
+    const remedy = list.package === 'broken' ? installCommand : driverRemedy();
+    return [{ about, mark: isRequired ? 'problem' : 'warning', says: list.problem, remedy }];
   }
   if (list.adapters.length === 0) {
     return [{ about, mark: markIfMissing, says: 'finds no GPU and no software driver', remedy: driverRemedy() }];

@@ -47,13 +47,18 @@ describe('the check of WebGPU', () => {
   });
 
   it('says how to install the package, which is a problem only if the engine was named', () => {
-    const list = {
-      problem: `the webgpu engine needs the package webgpu, which is not installed: install it with ${installCommand}`,
-    };
+    const list = { problem: 'the webgpu engine needs the package webgpu', package: 'missing' } as const;
     expect(checkWebGpu(list, undefined, false)).toEqual([
       { about: 'webgpu', mark: 'ok', says: 'the package webgpu is not installed', remedy: installCommand },
     ]);
     expect(checkWebGpu(list, undefined, true)[0].mark).toBe('problem');
+  });
+
+  it('warns if the package is installed and cannot be loaded', () => {
+    const list = { problem: 'dawn.node: invalid ELF header', package: 'broken' } as const;
+    expect(checkWebGpu(list, undefined, false)).toEqual([
+      { about: 'webgpu', mark: 'warning', says: 'dawn.node: invalid ELF header', remedy: installCommand },
+    ]);
   });
 
   it('says why there is no adapter', () => {

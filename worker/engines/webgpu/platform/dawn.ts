@@ -17,8 +17,7 @@ export async function loadDawn(): Promise<typeof import('webgpu')> {
   try {
     return await import('webgpu');
   } catch (cause) {
-    const isMissing = systemCodeOf(cause) === 'ERR_MODULE_NOT_FOUND';
-    const problem = isMissing
+    const problem = isNotInstalled(cause)
       ? 'which is not installed'
       : `which cannot be loaded (${messageOf(cause).split('\n', 1)[0]})`;
     throw new LockstepError(
@@ -27,6 +26,11 @@ export async function loadDawn(): Promise<typeof import('webgpu')> {
       { cause },
     );
   }
+}
+
+/** Whether an error at loading the package says that it is not installed. */
+export function isNotInstalled(error: unknown): boolean {
+  return systemCodeOf(error) === 'ERR_MODULE_NOT_FOUND';
 }
 
 /**

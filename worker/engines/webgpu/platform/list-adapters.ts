@@ -21,7 +21,14 @@ const adapterFacts = z.object({
 export type AdapterFacts = z.infer<typeof adapterFacts>;
 
 /** The adapters, or why they cannot be listed. */
-const adapterList = z.union([z.object({ adapters: z.array(adapterFacts) }), z.object({ problem: z.string() })]);
+const adapterList = z.union([
+  z.object({ adapters: z.array(adapterFacts) }),
+  z.object({
+    problem: z.string(),
+    /** What is wrong with the package `webgpu`, if that is the problem. */
+    package: z.enum(['missing', 'broken']).optional(),
+  }),
+]);
 export type AdapterList = z.infer<typeof adapterList>;
 
 /** Time limit for the process that lists the adapters. */
