@@ -51,7 +51,7 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
       return undefined;
     case 'drop': {
       const worker = pool.connections.find(({ id }) => id === request.worker);
-      if (worker === undefined) return `worker ${request.worker} is not connected: it may have left`;
+      if (worker === undefined) return whyNotDropped(request.worker, pool);
       publish(`${worker.name} (${worker.address}) by ${by}`);
       // A worker that receives a goodbye does not reconnect. The pool removes it when its socket closes.
       void worker.goodbye(`dropped by ${by}`);
@@ -66,6 +66,12 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
     default:
       return request satisfies never;
   }
+}
+
+function whyNotDropped(id: number, pool: WorkerPool): string {
+  const relay = pool.connections.find(({ relayed }) => relayed?.all.some((worker) => worker.id === id));
+  if (relay === undefined) return `worker ${id} is not connected: it may have left`;
+  return `worker ${id} is connected to ${relay.name}, with all workers behind it: drop worker ${relay.id} instead`;
 }
 
 function createLink({ links }: OperatedRun): string | undefined {

@@ -307,6 +307,34 @@ describe('a relay', () => {
     expect(await worker.done).toMatchObject({ reason: 'enough' });
   });
 
+  it('is what an operator drops: a single worker behind it is not connected to the coordinator', async () => {
+    const cluster = await clusterOf();
+    const { coordinator } = cluster;
+    const relay = await relayTo(coordinator.url);
+    const worker = await relay.join({ engine: fakeEngine({ beforeSlice: () => new Promise(() => undefined) }) });
+    await once(coordinator.events, 'worker-joined');
+    const drop = (id: number) =>
+      fetch(`${coordinator.dashboardUrl}/control`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ action: 'drop', worker: id }),
+      });
+    const { workers } = coordinator.status();
+    const [own, relayed] = [workers.find(({ relay }) => relay === null)!, workers.find(({ relay }) => relay !== null)!];
+    const refused = await drop(relayed.id);
+    expect([refused.status, await refused.json()]).toEqual([
+      409,
+      {
+        error:
+          `worker ${relayed.id} is connected to ${own.name}, with all workers behind it: ` +
+          `drop worker ${own.id} instead`,
+      },
+    ]);
+    expect((await drop(own.id)).status).toBe(200);
+    expect(await relay.relay.done).toMatchObject({ reason: 'dropped by a user of this machine' });
+    await worker.done;
+  });
+
   it('is in the status with its workers, as in the events and the metrics', async () => {
     const cluster = await clusterOf({ ...longRun, minWorkers: 3 });
     const { coordinator } = cluster;

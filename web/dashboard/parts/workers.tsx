@@ -66,7 +66,7 @@ function isNumber(column: string): boolean {
 }
 
 function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
-  const { id, name, address, state, engine, fingerprint, device, slices, imagesPerSecond, timeShares, relay } = worker;
+  const { name, address, state, engine, fingerprint, device, slices, imagesPerSecond, timeShares, relay } = worker;
   const isLost = state === 'lost';
   return (
     <tr role="row" class={state}>
@@ -107,7 +107,7 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
       {mayDrop && (
         <td role="cell" class="drop">
           {!isLost && relay === null && (
-            <button type="button" class="small" aria-label={`Drop ${name}`} onClick={() => confirmDrop(id, name)}>
+            <button type="button" class="small" aria-label={`Drop ${name}`} onClick={() => confirmDrop(worker)}>
               Drop…
             </button>
           )}
@@ -117,12 +117,13 @@ function Row({ worker, mayDrop }: { worker: WorkerStatus; mayDrop: boolean }) {
   );
 }
 
-function confirmDrop(worker: number, name: string): void {
+function confirmDrop({ id, name, relayedWorkers }: WorkerStatus): void {
+  const others = relayedWorkers === null ? '' : `, and with it the workers behind it (${relayedWorkers})`;
   confirmation.value = {
     title: `Drop ${name}?`,
-    text: `${name} is disconnected and does not reconnect. Its slices are reassigned at once. To add it again, restart it.`,
+    text: `${name} is disconnected${others}. It does not reconnect. Its slices are reassigned at once. To add it again, restart it.`,
     button: `Drop ${name}`,
-    request: { action: 'drop', worker },
+    request: { action: 'drop', worker: id },
   };
 }
 
