@@ -109,10 +109,12 @@ export async function withFlagsOfAllCommands(program: Command, message: string):
 }
 
 /** Returns the help text of an option or argument, with its choices and default value. */
-function describeTerm({ description, argChoices, defaultValue }: Option | Argument): string {
+function describeTerm({ description, argChoices, defaultValue, defaultValueDescription }: Option | Argument): string {
   const details = [
     ...(argChoices === undefined ? [] : [`choices: ${argChoices.join(', ')}`]),
-    ...(defaultValue === undefined || typeof defaultValue === 'boolean' ? [] : [`default: ${String(defaultValue)}`]),
+    ...(defaultValue === undefined || typeof defaultValue === 'boolean'
+      ? []
+      : [`default: ${defaultValueDescription ?? String(defaultValue)}`]),
   ];
   return details.length === 0 ? description : `${description} (${details.join('; ')})`;
 }

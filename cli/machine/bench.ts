@@ -41,6 +41,7 @@ interface BenchOptionValues extends EngineOptionValues {
   imageShape: ImageShape;
   rounds: number;
   seconds: number;
+  profile?: true;
   json?: true;
 }
 
@@ -72,6 +73,7 @@ export function configure(command: Command): void {
         .argParser(imageShapeOf)
         .default(defaultImageShape, '32x32x3'),
     )
+    .option('--profile', 'also measure the time of each group of layers, and what a step asks of a GPU')
     .option('--json', 'print one line of JSON and nothing else')
     .optionsGroup('Recipe:');
   for (const key of speedKeys) addConfigOption(command, key);
@@ -79,8 +81,11 @@ export function configure(command: Command): void {
 }
 
 async function runBench(options: BenchOptionValues): Promise<void> {
-  const { gpus, imageShape, rounds, seconds, json } = options;
+  const { gpus, imageShape, rounds, seconds, profile = false, json } = options;
   const workerCount = await countWorkers(options);
+  if (profile && workerCount !== undefined) {
+    throw new LockstepError('bad-option', '--profile measures one worker in this process: omit --workers and --gpus');
+  }
   const config = resolveConfig(await readConfig({ ...options }));
   const engineChoice = await readEngineOptions(options);
   if (isSupervised()) exitWithParent();
@@ -94,6 +99,7 @@ async function runBench(options: BenchOptionValues): Promise<void> {
     config,
     imageShape,
     plan: { rounds, roundMs: 1000 * seconds },
+    profile,
     onMessage: (message) => printer.line(message),
     onRound: (round) => printer.live([`round ${round} of ${rounds}`]),
   };

@@ -11,6 +11,8 @@ export interface BenchOptions extends EngineChoice {
   config: Config;
   imageShape: ImageShape;
   plan: RoundPlan;
+  /** Whether to measure the groups of layers, after the rounds. */
+  profile: boolean;
   /** Called after each round with its number, starting at 1. */
   onRound: (round: number) => void;
   /** Receives progress and warnings. */
@@ -34,7 +36,7 @@ export interface Measurement extends EngineIdentity {
   phases: Record<string, number>;
   /** Fraction of the step time during which the engine does not compute, from 0 to 1. */
   notComputeShare: number;
-  /** Time per phase and group of layers, from engines that can measure it. */
+  /** Time per phase and group of layers, if it was asked for and the engine can measure it. */
   profile?: readonly LayerTime[];
 }
 

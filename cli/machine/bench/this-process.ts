@@ -47,7 +47,10 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
     }
     const measurement = measurementOf(rounds, options, engine, 0);
     if (speeds.length > 0) measurement.engineSpeeds = speeds;
-    if (canProfile(model)) measurement.profile = await meanProfile(model, config, dataset, shards);
+    if (options.profile) {
+      if (canProfile(model)) measurement.profile = await meanProfile(model, config, dataset, shards);
+      else options.onMessage(`no profile: ${measurement.engine} does not measure its layers`);
+    }
     return measurement;
   } finally {
     await close();
