@@ -36,7 +36,7 @@ function run(title, program, args, maxSeconds) {
 const lockstep = (title, args, maxSeconds) => run(title, process.execPath, ['dist/cli.js', ...args], maxSeconds);
 
 function bench(title, args) {
-  const line = lockstep(title, ['bench', ...args, '--rounds', '3', '--seconds', '2', '--json'], 90);
+  const line = lockstep(title, ['bench', ...args, '--rounds', '3', '--seconds', '2', '--profile', '--json'], 90);
   if (line !== undefined) say(line.trim());
 }
 
@@ -64,7 +64,8 @@ try {
   run('npm install webgpu', 'npm', ['install', '--no-save', 'webgpu@^0.6.2'], 120);
   const checks = lockstep('doctor', ['doctor', '--engine', 'webgpu'], 120);
   if (checks !== undefined) say(checks);
-  run('operations against float64', 'npx', ['vitest', 'run', 'test/worker/engines/webgpu'], 150);
+  const tests = ['--config', 'vitest.browsers.config.ts', 'test/browsers/webgpu/operations.test.ts'];
+  run('operations against float64', 'npx', ['vitest', 'run', ...tests], 150);
   for (const batch of ['128', '1024']) {
     bench(`bench: webgpu, batches of ${batch}`, ['--engine', 'webgpu', '--batch-size', batch]);
     bench(`bench: webgpu, batches of ${batch} in one slice`, [
