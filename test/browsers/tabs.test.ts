@@ -37,13 +37,14 @@ async function nodeWorker({ url }: Coordinator, options: Partial<WorkerOptions> 
   return startWorker({ url, engine: 'wasm', cache: null, ...options });
 }
 
-/** Resolves with the first event of a type that satisfies a condition. */
+/** Resolves with the first event of a type that satisfies a condition. Rejects if the run ends before. */
 async function event<Type extends RunEvent['type']>(
-  { events }: Coordinator,
+  { events, report }: Coordinator,
   type: Type,
   condition: (event: RunEventOf<Type>) => boolean = () => true,
 ): Promise<RunEventOf<Type>> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    report.then(() => reject(new Error(`the run has ended without ${type}`)), reject);
     const look = (found: RunEvent) => {
       if (found.type !== type || !condition(found as RunEventOf<Type>)) return;
       events.off('event', look);
@@ -238,9 +239,13 @@ describe.concurrent('a worker returns by itself', () => {
     skip(!browsers.has(name));
     const coordinator = await startRun(fragile);
     const cable = await Cable.to(coordinator.port);
+    const joined = event(coordinator, 'worker-joined');
     const tab = await join(name, coordinator, cable.port);
+    const { name: workerName } = await joined;
     await nodeWorker(coordinator);
     await step(coordinator, 3);
+    // A run does not wait for a tab without slices.
+    await event(coordinator, 'work-assigned', ({ worker }) => worker.name === workerName);
     const lost = event(coordinator, 'worker-lost');
     cable.cut();
     setTimeout(() => cable.mend(), 15_000);
@@ -261,6 +266,8 @@ describe.concurrent('a worker returns by itself', () => {
     await other.show();
     await nodeWorker(coordinator);
     await step(coordinator, 3);
+    // A run does not wait for a tab without slices.
+    await event(coordinator, 'work-assigned', ({ worker }) => worker.name === workerName);
     const lost = event(coordinator, 'worker-lost');
     await tab.devTools!.send('Page.setWebLifecycleState', { state: 'frozen' });
     expect(await lost).toMatchObject({ name: workerName, reason: 'silent for more than 5 s' });
