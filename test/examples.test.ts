@@ -1,17 +1,10 @@
-// Compiles the programs in examples/ against the package and runs them as a user would.
+// Compiles the programs in examples/ against the package and runs them as a user would. test/browsers/ has the one for browsers.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { startCoordinator } from '../coordinator/main.js';
-import { synthesizeDataset } from '../shared/dataset/synthesize.js';
-import { startWorker } from '../worker/main.js';
-import { browserNames, openBrowserOrReason, type TestBrowser } from './support/browsers.js';
-import { startCommand } from './support/cli.js';
-import { freePort } from './support/free-port.js';
+import { describe, expect, it } from 'vitest';
 import { projectWithPackage } from './support/installed-package.js';
-import { smallRun } from './support/local-cluster.js';
 
 const folder = fileURLToPath(new URL('../examples/', import.meta.url));
 const names = readdirSync(folder).flatMap((file) => (file.endsWith('.ts') ? [file.slice(0, -'.ts'.length)] : []));
@@ -56,46 +49,4 @@ describe('the examples', () => {
     expect(Number(accuracy)).toBeGreaterThan(0.5);
     expect(exact).toBe('true');
   });
-
-  it.for(browserNames)(
-    'make a tab of %s, on a site of its own, compute the bits of a Node worker',
-    async (name, { skip }) => {
-      const opened = await openBrowserOrReason(name, 'the embedded worker');
-      skip(typeof opened === 'string');
-      const browser = opened as TestBrowser;
-      onTestFinished(() => browser.close());
-      const port = await freePort();
-      const site = `http://127.0.0.1:${port}`;
-      const dataset = synthesizeDataset({ trainingImages: 400, testImages: 300 });
-      const startRun = (runDir: string) =>
-        startCoordinator({
-          ...smallRun,
-          port: 0,
-          dataset,
-          runDir: inProject(runDir),
-          joinLink: true,
-          allowedOrigins: [site],
-        });
-      const coordinator = await startRun(`embedded-in-${name}`);
-      copyFileSync(`${folder}embed-worker.html`, inProject('embed-worker.html'));
-      const program = startCommand([process.execPath, inProject('embed-worker.js'), coordinator.joinLink()!.url], {
-        PORT: String(port),
-      });
-      onTestFinished(() => void program.child.kill());
-      await program.says(`open ${site}/`);
-
-      const tab = await browser.openTab();
-      await tab.goto(site);
-      expect(await tab.evaluate('crossOriginIsolated')).toBe(true);
-      await tab.click('#start');
-      const report = await coordinator.report;
-      await tab.waitForText('done: the run has ended');
-      expect(tab.problems).toEqual([]);
-
-      const reference = await startRun(`reference-of-${name}`);
-      await startWorker({ url: reference.url, engine: 'wasm', cache: null });
-      const { weightsSha256 } = await reference.report;
-      expect(report).toMatchObject({ weightsSha256, exact: true });
-    },
-  );
 });
