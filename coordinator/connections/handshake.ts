@@ -82,7 +82,11 @@ export function awaitHello(
   const { socket, transport, failed } = connection;
   let bytes = 0;
   const stopTimer = clock.after(helloTimeoutMs, () => {
-    refuse({ code: 'bad-message', message: `no hello arrived within ${helloTimeoutMs / 1000} s` });
+    const message = `no hello arrived within ${helloTimeoutMs / 1000} s`;
+    stopListening();
+    failed(message);
+    // Not a refusal: the worker may only be slow.
+    close(closeCodes.tryAgainLater, message);
   });
 
   function refuse({ code, message, isFailure = isWorkersFault(code) }: Refusal): void {

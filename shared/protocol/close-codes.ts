@@ -8,6 +8,6 @@ export const closeCodes = {
   refused: 1008,
   /** A message exceeded the maximum length. */
   tooLong: 1009,
-  /** The run has all the workers it can use; try again later. */
+  /** The run has all the workers it can use, or the hello was late; try again later. */
   tryAgainLater: 1013,
 } as const;
