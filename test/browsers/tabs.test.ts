@@ -1,5 +1,5 @@
 // Tabs of real browsers join a run by its link. The weights have the bits that a Node worker computes.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
 import type { RunEvent, RunEventOf } from '../../coordinator/run/run-events.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -62,6 +62,7 @@ async function openLink(name: BrowserName, coordinator: Coordinator, port = coor
   const link = new URL(coordinator.joinLink()!.url);
   link.port = String(port);
   const tab = await browsers.get(name)!.openTab();
+  onTestFailed(async () => console.log(`${name} shows:`, await tab.evaluate('document.body.innerText')));
   await tab.goto(link.href);
   return tab;
 }

@@ -10,7 +10,8 @@ self.addEventListener(
   ({ data: url }: MessageEvent<string>) => {
     const receive = serveLink((handlers) => new WebSocketLink(url, handlers, systemClock), {
       post: (event, transferred) => self.postMessage(event, { transfer: transferred }),
-      end: () => self.close(),
+      // The other thread ends this one.
+      end: () => undefined,
     });
     self.addEventListener('message', ({ data }: MessageEvent<LinkCommand>) => receive(data));
   },
