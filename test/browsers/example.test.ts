@@ -44,7 +44,10 @@ it.for(browserNames)(
     await server.says(`open ${site}/`);
 
     const tab = await browser.openTab();
-    onTestFailed(async () => console.log(await tab.evaluate('document.body.innerText'), coordinator.status().workers));
+    onTestFailed(async () => {
+      const text = await tab.evaluate<string>('document.body.innerText');
+      process.stderr.write(`${name} shows: ${text}\n`);
+    });
     await tab.goto(site);
     expect(await tab.evaluate('crossOriginIsolated')).toBe(true);
     await tab.click('#start');

@@ -62,7 +62,10 @@ async function openLink(name: BrowserName, coordinator: Coordinator, port = coor
   const link = new URL(coordinator.joinLink()!.url);
   link.port = String(port);
   const tab = await browsers.get(name)!.openTab();
-  onTestFailed(async () => console.log(`${name} shows:`, await tab.evaluate('document.body.innerText')));
+  onTestFailed(async () => {
+    const text = await tab.evaluate<string>('document.body.innerText');
+    process.stderr.write(`${name} shows: ${text}\n`);
+  });
   await tab.goto(link.href);
   return tab;
 }

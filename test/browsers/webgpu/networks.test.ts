@@ -1,7 +1,9 @@
 // The webgpu engine trains built-in networks on a software driver of Vulkan, which takes minutes to compile their kernels. These
 // tests run only on request: LOCKSTEP_WEBGPU_NETWORKS=1.
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { expect, it } from 'vitest';
+import { z } from 'zod';
 import { writeCifar10 } from '../../../shared/dataset/cifar10.js';
 import { synthesizeDataset } from '../../../shared/dataset/synthesize.js';
 import { readReport, runCli } from '../../support/cli.js';
@@ -19,7 +21,7 @@ it.skipIf(isMissing).each([
   ['MobileNet', ['--network', 'mobilenet:width=0.25']],
   ['the network of the recipe speedrun', ['--recipe', 'speedrun']],
   ['a model imported from Keras', ['--network', 'model.json']],
-])('%s learns what it learns with the wasm engine', async (name, args) => {
+])('%s trains, and begins with the loss of the wasm engine', async (name, args) => {
   const data = inFolder('images');
   await writeCifar10(data, synthesizeDataset({ trainingImages: 64, testImages: 16 }), { overwrite: true });
   if (args.includes('model.json')) await importModel();
@@ -31,11 +33,20 @@ it.skipIf(isMissing).each([
     const { status, output } = await runCli(['train', ...network, ...options], isMissing ? {} : environment);
     expect({ status, output }).toMatchObject({ status: 0 });
     const report = await readReport(runDirectory);
-    expect(report).toMatchObject({ steps: 2, exact: true });
-    losses.push(report.train.loss);
+    expect(report).toMatchObject({ steps: 2, exact: true, train: { loss: expect.any(Number) as number } });
+    losses.push(await firstLossOf(runDirectory));
   }
-  expect(losses[0]).toBeCloseTo(losses[1], 3);
+  // With 4 images in a slice, rounding decides which units of MobileNet are active: its kernels' gradients are up to 15% (wasm)
+  // and 1.3% (webgpu) from those in float64, so the losses of the second step differ.
+  expect(losses[0]).toBeCloseTo(losses[1], 4);
 });
+
+async function firstLossOf(runDirectory: string): Promise<number> {
+  const lines = (await readFile(path.join(runDirectory, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
+  return lines
+    .map((line) => z.looseObject({ type: z.string(), loss: z.number().optional() }).parse(JSON.parse(line)))
+    .find(({ type }) => type === 'step')!.loss!;
+}
 
 /** Imports a small Keras model to model.json. */
 async function importModel(): Promise<void> {
