@@ -160,21 +160,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     options.dataset ?? (await resolveDataset(planned.config.data ?? undefined, readOptionsOf(planned.config, options)));
   const run = await assembleRun(planned, options, dataset, directory, clock);
   const { setup, schedule, state, events } = run;
-  let roundMs = 0;
-  events.on('step', ({ phases: { step } }) => (roundMs = step));
-  const stopGraceMs = () => options.stopGraceMs ?? Math.max(minStopGraceMs, 2 * roundMs);
+  const stopGraceMs = stopGraceOf(events, options.stopGraceMs);
   const session = new CoordinatorSession(sessionSetupOf(setup), access, events, clock, { kind: 'run', stopGraceMs });
   const phases = new RunPhases(events);
   const quorum = createQuorum(session, events, clock, options.waitTimeoutMs, phases);
   const status = new StatusReporter({ ...run, id: session.id, pool: session.pool, quorum, clock }, events);
   const joining = links && new Joining(run, session, access, links, options.joinLink);
   const joinLink = () => joining?.view ?? null;
-  const timelineFacts = {
-    id: session.id,
-    stepsMade: state.step,
-    totalSteps: schedule.totalSteps,
-    roundEnd: (step: number) => schedule.roundEnd(step),
-  };
+  const { totalSteps } = schedule;
+  const roundEnd = (step: number) => schedule.roundEnd(step);
+  const timelineFacts = { id: session.id, stepsMade: state.step, totalSteps, roundEnd };
   const timeline =
     options.timeline && (await openTimelineFile(options.timeline, timelineFacts, session.pool, events, clock));
   await session.listen({
@@ -230,6 +225,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     report,
     stop: (reason) => session.stop(reason),
   };
+}
+
+/** @returns a function that returns the time that workers have to finish the current step: two of them, or a fixed time */
+function stopGraceOf(events: RunEventBus, fixedMs: number | undefined): () => number {
+  let roundMs = 0;
+  events.on('step', ({ phases: { step } }) => (roundMs = step));
+  return () => fixedMs ?? Math.max(minStopGraceMs, 2 * roundMs);
 }
 
 /** Returns the properties of a coordinator that follow from its run and its port. */
