@@ -11,19 +11,19 @@ export function linkTo(url: string): OpenLink {
   return (handlers) =>
     new ThreadedLink((onEvent, onEnded) => {
       const thread = new Worker(new URL('link.js', import.meta.url), { type: 'module' });
-      const end = (reason: string) => {
+      const fail = (problem: string) => {
         stopWaiting();
         thread.terminate();
-        onEnded(reason);
+        onEnded(`the connection's thread ${problem}`);
       };
-      const stopWaiting = systemClock.after(firstEventTimeoutMs, () => end("the connection's thread did not start"));
+      const stopWaiting = systemClock.after(firstEventTimeoutMs, () => fail('did not start'));
       thread.addEventListener('message', ({ data }: MessageEvent<LinkEvent>) => {
         stopWaiting();
         onEvent(data);
         // The thread does not end itself, so that nothing that it has sent can be lost.
-        if (data.type === 'closed') end(data.reason);
+        if (data.type === 'closed') thread.terminate();
       });
-      thread.addEventListener('error', ({ message }) => end(`the connection's thread failed: ${message}`));
+      thread.addEventListener('error', ({ message }) => fail(`failed: ${message}`));
       thread.postMessage(url);
       return { post: (command, transferred) => thread.postMessage(command, transferred) };
     }, handlers);
