@@ -188,7 +188,7 @@ export class CoordinatorSession {
       },
       relayedUnable: (worker) => {
         if (this.#isEnded) return;
-        this.#publishLeftEarly(worker, `the engine cannot compute this network: ${worker.networkProblem}`);
+        this.#publishLeftEarly(worker, worker.reason);
         this.#stopIfUnable(worker, isUntried);
       },
     });

@@ -51,7 +51,7 @@ export class RelayReporter {
       () => events.off('worker-timing', onTiming).off('clock-sample', onSample),
       pool.listen({
         left: (worker, reason) => this.#reportLeft(worker, reason),
-        leftProbing: (worker) => this.#reportUnable(worker),
+        leftProbing: (worker, reason) => this.#reportUnable(worker, reason),
       }),
       clock.every(1000 * run.welcome.config.heartbeatInterval, () => this.#sendStatuses()),
     ];
@@ -88,9 +88,10 @@ export class RelayReporter {
     if (this.#run.session.pool.size === 0) this.#controls.rejoin('no workers are connected to this relay');
   }
 
-  #reportUnable({ name, address, networkProblem }: WorkerConnection): void {
-    if (networkProblem === undefined) return;
-    this.#send({ type: 'relayed-worker-unable', name, address, networkProblem: networkProblem.slice(0, 2000) });
+  #reportUnable({ name, address, networkProblem: problem }: WorkerConnection, reason: string): void {
+    if (problem === undefined) return;
+    const [cut, networkProblem] = [reason.slice(0, 2000), problem.slice(0, 2000)];
+    this.#send({ type: 'relayed-worker-unable', name, address, reason: cut, networkProblem });
   }
 
   #sendStatuses(): void {

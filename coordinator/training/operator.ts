@@ -71,7 +71,7 @@ export function applyOperatorRequest(request: OperatorRequest, by: string, run: 
 function whyNotDropped(id: number, pool: WorkerPool): string {
   const relay = pool.connections.find(({ relayed }) => relayed?.all.some((worker) => worker.id === id));
   if (relay === undefined) return `worker ${id} is not connected: it may have left`;
-  return `worker ${id} is connected to ${relay.name}, with all workers behind it: drop worker ${relay.id} instead`;
+  return `worker ${id} is connected through ${relay.name} and can only be dropped together with it: drop worker ${relay.id}`;
 }
 
 function createLink({ links }: OperatedRun): string | undefined {

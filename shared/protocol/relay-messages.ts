@@ -42,6 +42,7 @@ export const relayedWorkerUnable = z.strictObject({
   type: z.literal('relayed-worker-unable'),
   name,
   address: name,
+  reason: sentence,
   networkProblem: sentence,
 });
 const timeShares = z.strictObject({ compute: z.number(), network: z.number(), waiting: z.number() });

@@ -326,8 +326,8 @@ describe('a relay', () => {
       409,
       {
         error:
-          `worker ${relayed.id} is connected to ${own.name}, with all workers behind it: ` +
-          `drop worker ${own.id} instead`,
+          `worker ${relayed.id} is connected through ${own.name} and can only be dropped together with it: ` +
+          `drop worker ${own.id}`,
       },
     ]);
     expect((await drop(own.id)).status).toBe(200);
