@@ -101,7 +101,11 @@ async function openTab(name: BrowserName, browser: Browser): Promise<Tab> {
     goto: async (url) => void (await page.goto(url)),
     reload: async () => void (await page.reload()),
     evaluate,
-    click: (selector) => page.click(selector),
+    async click(selector) {
+      // A click waits for a frame, and Firefox may have opened the tab behind another one.
+      await page.bringToFront();
+      await page.click(selector);
+    },
     show: () => page.bringToFront(),
     // Hidden pages draw no frames, at which the expression would be evaluated otherwise.
     waitForText: async (text) => void (await page.waitForFunction(showsText(text), { polling: 50 })),
