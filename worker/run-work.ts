@@ -18,7 +18,6 @@ import {
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
 import { describeRange, isAlignedRange, type SliceRange } from '../shared/reduction/slices.js';
-import type { WorkerProgress } from '../shared/worker/events.js';
 import { failureOf } from './connection/failure-report.js';
 import { evaluateShard } from './computation/evaluate-shard.js';
 import { AbandonedRound, LocalSteps } from './computation/local-steps.js';
@@ -35,7 +34,7 @@ import type { EngineSpeeds } from './measurement/engine-speeds.js';
 import { probeModel } from './measurement/probe-model.js';
 import { PhaseTimer } from './phase-timer.js';
 import type { RunShards } from './shards/run-shards.js';
-import type { SessionWork } from './session.js';
+import type { SessionHandlers, SessionWork } from './session.js';
 import { ShardClient } from './shards/shard-client.js';
 import { WorkQueue } from './work-queue.js';
 
@@ -45,11 +44,7 @@ export interface RunEngines {
   speeds: EngineSpeeds;
 }
 
-export interface RunWorkHandlers {
-  /** Called when the coordinator has chosen the engine. */
-  onEngine: (engine: EngineIdentity) => void;
-  /** Called after each partial sum. */
-  onProgress: (progress: WorkerProgress) => void;
+export interface RunWorkHandlers extends Pick<SessionHandlers, 'onEngine' | 'onProgress'> {
   onFailure: (error: unknown) => void;
 }
 

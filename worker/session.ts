@@ -1,6 +1,7 @@
 // One connection to a coordinator, from hello to goodbye, as a state machine. run-work.ts does the actual work.
 import { isDeviceLost, LockstepError, messageOf, ProtocolError } from '../shared/errors.js';
 import { closeCodes } from '../shared/protocol/close-codes.js';
+import type { EngineIdentity } from '../shared/protocol/engine-identity.js';
 import { decodeFrame, encodeFrame } from '../shared/protocol/frame.js';
 import {
   maxCachedShards,
@@ -16,11 +17,11 @@ import {
   type WorkerMessage,
 } from '../shared/protocol/messages.js';
 import { lockstepVersion } from '../shared/version.js';
+import type { WorkerProgress } from '../shared/worker/events.js';
 import { failureOf } from './connection/failure-report.js';
 import type { CoordinatorLink, OpenLink } from './connection/coordinator-link.js';
 import type { ModelSpec } from './device-models.js';
 import { readWelcome } from './welcome.js';
-import type { RunWorkHandlers } from './run-work.js';
 import type { ShardClient } from './shards/shard-client.js';
 
 /** What a worker says about itself in its hello. */
@@ -71,8 +72,10 @@ export type StartWork = (
 export interface SessionHandlers {
   /** @param network name of the network */
   onWelcome: (welcome: Welcome, network: string) => void;
-  onEngine: RunWorkHandlers['onEngine'];
-  onProgress: RunWorkHandlers['onProgress'];
+  /** Called when the coordinator has chosen the engine. */
+  onEngine: (engine: EngineIdentity) => void;
+  /** Called after each partial sum. */
+  onProgress: (progress: WorkerProgress) => void;
 }
 
 /** How a session ended. */

@@ -1,10 +1,17 @@
 // The gradients with respect to the operations' outputs, which are sums of the contributions of the operations that use
 // them.
 import type { Kernels } from '../kernels.js';
-import { Tensor } from '../memory/tensor.js';
+import { Tensor, type Form } from '../memory/tensor.js';
 import type { PassBuilder } from '../passes/pass-builder.js';
 import { stridesOf } from './addresses.js';
-import type { Value } from './operation.js';
+
+/** Output of an operation, as far as its gradient depends on it. */
+interface Differentiable {
+  readonly form: Form;
+  /** Number of contributions to the gradient. */
+  readonly uses: number;
+  readonly producer: { prepareBackward(): void };
+}
 
 interface GradientState {
   /** Sum of the contributions so far; null before the first. */
@@ -16,7 +23,7 @@ interface GradientState {
 export class Gradients {
   readonly #kernels: Kernels;
   readonly #passes: PassBuilder;
-  readonly #states = new Map<Value, GradientState>();
+  readonly #states = new Map<Differentiable, GradientState>();
   /** Number of values whose gradient is in a tensor, and that still need it. */
   readonly #holders = new Map<Tensor, number>();
 
@@ -26,12 +33,12 @@ export class Gradients {
   }
 
   /** Returns the complete gradient with respect to a value. */
-  of(value: Value): Tensor {
+  of(value: Differentiable): Tensor {
     return this.#stateOf(value).tensor!;
   }
 
   /** Returns whether the next contribution completes the gradient. */
-  isLast(value: Value): boolean {
+  isLast(value: Differentiable): boolean {
     return this.#stateOf(value).missing === 1;
   }
 
@@ -39,7 +46,7 @@ export class Gradients {
    * Adds a contribution.
    * @param write adds stages that store the contribution in the target, or, if `adds` is true, add it to the target
    */
-  contribute(value: Value, write: (target: Tensor, adds: boolean) => void): void {
+  contribute(value: Differentiable, write: (target: Tensor, adds: boolean) => void): void {
     const state = this.#stateOf(value);
     if (state.tensor === null) write(this.#hold(state, new Tensor(value.form)), false);
     else write(this.#makeExclusive(state), true);
@@ -50,7 +57,7 @@ export class Gradients {
    * Adds a contribution whose stages can add another tensor. Returns null as the other if there is none; the other may
    * be the target.
    */
-  contributeWith(value: Value, write: (target: Tensor, other: Tensor | null) => void): void {
+  contributeWith(value: Differentiable, write: (target: Tensor, other: Tensor | null) => void): void {
     const state = this.#stateOf(value);
     const other = state.tensor;
     if (other !== null && this.#isExclusive(other)) {
@@ -63,7 +70,7 @@ export class Gradients {
   }
 
   /** Adds a contribution that is equal to a gradient in another tensor. */
-  passThrough(value: Value, gradient: Tensor): void {
+  passThrough(value: Differentiable, gradient: Tensor): void {
     const state = this.#stateOf(value);
     if (state.tensor === null) this.#hold(state, gradient);
     else this.#copy(gradient, this.#makeExclusive(state), true);
@@ -71,16 +78,16 @@ export class Gradients {
   }
 
   /** Returns the gradient in a tensor that may be changed, because no other value needs it. */
-  exclusive(value: Value): Tensor {
+  exclusive(value: Differentiable): Tensor {
     return this.#makeExclusive(this.#stateOf(value));
   }
 
   /** Declares that the gradient with respect to this value is not needed any more. */
-  release(value: Value): void {
+  release(value: Differentiable): void {
     this.#release(this.of(value));
   }
 
-  #stateOf(value: Value): GradientState {
+  #stateOf(value: Differentiable): GradientState {
     let state = this.#states.get(value);
     if (state === undefined) {
       state = { tensor: null, missing: value.uses };
@@ -126,7 +133,7 @@ export class Gradients {
     });
   }
 
-  #count(value: Value, state: GradientState): void {
+  #count(value: Differentiable, state: GradientState): void {
     if (--state.missing === 0) value.producer.prepareBackward();
   }
 }
