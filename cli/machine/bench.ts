@@ -99,14 +99,13 @@ async function runBench(options: BenchOptionValues): Promise<void> {
     config,
     imageShape,
     plan: { rounds, roundMs: 1000 * seconds },
-    profile,
     onMessage: (message) => printer.line(message),
     onRound: (round) => printer.live([`round ${round} of ${rounds}`]),
   };
   printer.line(describeSubject(config, imageShape));
   const measurement =
     workerCount === undefined
-      ? await benchThisProcess(benchOptions)
+      ? await benchThisProcess(benchOptions, profile)
       : await benchCluster({ ...benchOptions, workers: workerCount, gpus });
   if (json) writeJsonLine(standardOutput, measurement, roundToThousandths);
   else printer.line(...describeMeasurement(measurement));

@@ -11,8 +11,6 @@ export interface BenchOptions extends EngineChoice {
   config: Config;
   imageShape: ImageShape;
   plan: RoundPlan;
-  /** Whether to measure the groups of layers, after the rounds. */
-  profile: boolean;
   /** Called after each round with its number, starting at 1. */
   onRound: (round: number) => void;
   /** Receives progress and warnings. */

@@ -31,7 +31,8 @@ const imageBytes = 6 << 20;
 /** Number of steps over which an engine is profiled. */
 const profiledSteps = 2;
 
-export async function benchThisProcess(options: BenchOptions): Promise<Measurement> {
+/** @param profile whether to measure the groups of layers, after the rounds */
+export async function benchThisProcess(options: BenchOptions, profile: boolean): Promise<Measurement> {
   const { config, plan, onRound } = options;
   const { batchSize, slices } = config;
   const dataset = benchDataset(options.imageShape, imageBytes, batchSize);
@@ -47,7 +48,7 @@ export async function benchThisProcess(options: BenchOptions): Promise<Measureme
     }
     const measurement = measurementOf(rounds, options, engine, 0);
     if (speeds.length > 0) measurement.engineSpeeds = speeds;
-    if (options.profile) {
+    if (profile) {
       if (canProfile(model)) measurement.profile = await meanProfile(model, config, dataset, shards);
       else options.onMessage(`no profile: ${measurement.engine} does not measure its layers`);
     }

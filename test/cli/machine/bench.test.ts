@@ -42,6 +42,10 @@ describe('lockstep bench', () => {
     for (const { group } of profile) expect(output).toContain(group);
   });
 
+  it('measures a cluster with --workers', async () => {
+    expect(await measure('--workers', '2')).toMatchObject({ workers: 2 });
+  });
+
   it('refuses --profile for several workers', async () => {
     expect(await bench('--profile', '--workers', '2')).toEqual({
       status: 2,
