@@ -74,8 +74,7 @@ async function openLink(name: BrowserName, coordinator: Coordinator, port = coor
 async function join(...link: Parameters<typeof openLink>): Promise<Tab> {
   const tab = await openLink(...link);
   await tab.waitForText('Start computing');
-  // A real click would wait until the tab is visible, and concurrent tests hide each other's tabs.
-  await tab.evaluate(`document.querySelector('button').click()`);
+  await tab.click('button');
   return tab;
 }
 
