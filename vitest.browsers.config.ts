@@ -10,7 +10,8 @@ export default defineConfig({
     exclude: [],
     // One file at a time, because each starts browsers.
     maxWorkers: 1,
-    // In about one of a hundred tests, Firefox does not come back. Vitest reports which tests it repeated.
+    // In one of 30 to 100 tests, the Web Worker of a tab in Firefox stops handling messages after it has started another
+    // one. Vitest reports which tests it repeated.
     retry: 1,
   },
 });
