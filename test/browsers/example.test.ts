@@ -1,11 +1,12 @@
 // Compiles the example of an embedded worker against the package, and opens its page in browsers as a user would.
 import { copyFileSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect, it, onTestFailed, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { startCoordinator } from '../../coordinator/main.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
 import { startWorker } from '../../worker/main.js';
 import { browserNames, openBrowserOrReason, type TestBrowser } from '../support/browsers.js';
+import { printIfFailed } from '../support/failed-tab.js';
 import { startCommand } from '../support/cli.js';
 import { freePort } from '../support/free-port.js';
 import { projectWithPackage } from '../support/installed-package.js';
@@ -44,10 +45,7 @@ it.for(browserNames)(
     await server.says(`open ${site}/`);
 
     const tab = await browser.openTab();
-    onTestFailed(async () => {
-      const text = await tab.evaluate<string>('document.body.innerText');
-      process.stderr.write(`${name} shows: ${text}\n`);
-    });
+    printIfFailed(name, tab);
     await tab.goto(site);
     expect(await tab.evaluate('crossOriginIsolated')).toBe(true);
     await tab.click('#start');

@@ -1,5 +1,5 @@
 // Tabs of real browsers join a run by its link. The weights have the bits that a Node worker computes.
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from '../../coordinator/main.js';
 import type { RunEvent, RunEventOf } from '../../coordinator/run/run-events.js';
 import { synthesizeDataset } from '../../shared/dataset/synthesize.js';
@@ -13,6 +13,7 @@ import {
 } from '../support/browsers.js';
 import { Cable } from '../support/cable.js';
 import { Authority } from '../support/certificates.js';
+import { printIfFailed } from '../support/failed-tab.js';
 import { folderPerFile } from '../support/folder-per-file.js';
 import { freePort } from '../support/free-port.js';
 import { smallRun } from '../support/local-cluster.js';
@@ -62,10 +63,7 @@ async function openLink(name: BrowserName, coordinator: Coordinator, port = coor
   const link = new URL(coordinator.joinLink()!.url);
   link.port = String(port);
   const tab = await browsers.get(name)!.openTab();
-  onTestFailed(async () => {
-    const text = await tab.evaluate<string>('document.body.innerText');
-    process.stderr.write(`${name} shows: ${text}\n`);
-  });
+  printIfFailed(name, tab);
   await tab.goto(link.href);
   return tab;
 }
